@@ -1,0 +1,1 @@
+"""From a trained model to translations: sampling candidates and choosing among them."""

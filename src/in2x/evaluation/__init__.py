@@ -1,0 +1,1 @@
+"""What a translation is worth: corpus metrics with signatures, intervals and paired comparisons."""

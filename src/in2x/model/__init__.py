@@ -1,0 +1,1 @@
+"""Models and tokenizers: loading, making one from scratch, prompts, log-probabilities, merging."""

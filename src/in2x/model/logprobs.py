@@ -1,0 +1,46 @@
+"""Log-probabilities of given tokens, with only the logits that are needed.
+
+Legend: B rows, T tokens, N selected tokens, V vocabulary.
+"""
+
+import torch
+from torch import nn
+
+
+def hidden_states(model: nn.Module, input_ids_BT, position_ids_BT=None, attention_mask_BT=None):
+    """Last hidden states, B x T x width. No cache and no mask: packed documents are told apart by position ids."""
+    decoder = model.get_decoder()
+    return decoder(input_ids=input_ids_BT, position_ids=position_ids_BT, attention_mask=attention_mask_BT,
+                   use_cache=False).last_hidden_state  # fmt: skip
+
+
+def selected_logits(model: nn.Module, hidden_BTD, loss_mask_BT) -> tuple[torch.Tensor, torch.Tensor]:
+    """Logits (N x V, float32) that predict the tokens marked in loss_mask, and where they stand (rows, positions)."""
+    rows, positions = loss_mask_BT.nonzero(as_tuple=True)
+    if (positions == 0).any():
+        raise ValueError("loss_mask marks the first token of a row, which nothing predicts")
+    return model.get_output_embeddings()(hidden_BTD[rows, positions - 1]).float(), (rows, positions)
+
+
+def cross_entropy_sum(model: nn.Module, batch: dict, temperature: float = 1.0) -> torch.Tensor:
+    """Sum of the negative log-likelihood, in nats, of the tokens marked in batch["loss_mask"].
+
+    The logits are divided by `temperature` (arXiv 2508.14472's training temperature; 1 is plain cross-entropy).
+    """
+    hidden = hidden_states(model, batch["input_ids"], batch["position_ids"])
+    logits, where = selected_logits(model, hidden, batch["loss_mask"])
+    return nn.functional.cross_entropy(logits / temperature, batch["input_ids"][where], reduction="sum")
+
+
+def completion_logprobs(model, input_ids_BT, position_ids_BT, completion_mask_BT, temperature: float = 1.0):
+    """Log-probabilities (nats, zero outside the completion) and entropies of the sampling distribution, both B x T.
+
+    Logits are divided by `temperature`, the one that the tokens were sampled at.
+    """
+    hidden = hidden_states(model, input_ids_BT, position_ids_BT)
+    logits, where = selected_logits(model, hidden, completion_mask_BT)
+    logprobs_NV = torch.log_softmax(logits / temperature, dim=-1)
+    chosen_N = logprobs_NV.gather(1, input_ids_BT[where].unsqueeze(1)).squeeze(1)
+    entropy_N = -(logprobs_NV.exp() * logprobs_NV).sum(dim=-1)
+    zeros = torch.zeros(input_ids_BT.shape, dtype=chosen_N.dtype, device=chosen_N.device)
+    return zeros.index_put(where, chosen_N), zeros.index_put(where, entropy_N)

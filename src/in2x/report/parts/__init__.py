@@ -1,0 +1,1 @@
+"""The parts of the page: each module turns the stages it tells of into markup."""

@@ -1,0 +1,227 @@
+"""Gates: what must hold before anything dearer is asked of a hypothesis (method section 4).
+
+A gate returns None, or a short reason that names it ("language: 4% of letters are kana or kanji"). They look
+at scripts, not at words: English passed off as German is for a language model to find, not for this module.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import Counter
+from functools import lru_cache
+
+import numpy as np
+
+from in2x.rewards.rules import PROTECTED
+
+# The script(s) a language is written in, by primary BCP 47 subtag; Japanese has its own rule below.
+LANGUAGE_SCRIPTS: dict[str, frozenset[str]] = {
+    language: frozenset(scripts.split("+"))
+    for scripts, languages in {
+        "LATIN": "en de fr es it pt nl sv da no nb nn is fi et lv lt pl cs sk sl hr bs hu ro sq mt ga"
+        " cy eu ca gl tr az vi id ms jv tl fil sw so ha yo ig zu xh mas",
+        "CYRILLIC": "ru uk be bg mk kk ky mn",
+        "LATIN+CYRILLIC": "sr uz",
+        "GREEK": "el",
+        "HEBREW": "he yi",
+        "ARABIC": "ar arz fa ur ps",
+        "DEVANAGARI": "hi mr ne bho mai sa",
+        "BENGALI": "bn as",
+        "GURMUKHI": "pa",
+        "GUJARATI": "gu",
+        "TAMIL": "ta",
+        "TELUGU": "te",
+        "KANNADA": "kn",
+        "MALAYALAM": "ml",
+        "SINHALA": "si",
+        "THAI": "th",
+        "LAO": "lo",
+        "KHMER": "km",
+        "MYANMAR": "my",
+        "ETHIOPIC": "am",
+        "ARMENIAN": "hy",
+        "GEORGIAN": "ka",
+        "HANGUL": "ko",
+        "HAN": "zh yue",
+        "HAN+KANA": "ja",
+    }.items()
+    for language in languages.split()
+}
+SCRIPT_SUBTAGS = {
+    "latn": "LATIN",
+    "cyrl": "CYRILLIC",
+    "arab": "ARABIC",
+    "deva": "DEVANAGARI",
+}  # sr-Latn, uz-Cyrl
+DENSE_SCRIPTS = {
+    "HAN",
+    "KANA",
+    "HANGUL",
+}  # a foreign name costs two to three times the letters of its translation
+MIN_SHARE, MIN_SHARE_DENSE = 0.5, 0.3
+MAX_LETTERS_WITHOUT_KANA = 12  # a headline or a name; kanji prose of any length has kana
+MIN_KANA_SHARE = 0.1  # of kana + kanji in longer Japanese; prose has 0.4 and more
+MAX_FOREIGN_HAN_SHARE = 0.2  # of kanji outside the Japanese character set, such as simplified Chinese
+
+MAX_COPIED_LETTERS = 12  # one word this short may stay as it is: a name or a number
+COPY_NGRAM, MAX_COPIED_SHARE, MIN_OVERLAP_LETTERS = 8, 0.8, 24
+
+SPECIAL_TOKENS = re.compile(
+    r"<[|｜][^<>\n]{1,40}[|｜]>|</?s>|<(?:pad|unk|bos|eos|mask)>|</?(?:think|tool_call)>|<0x[0-9A-Fa-f]{2}>|\[/?INST\]"
+)
+LOOP_MAX_PERIOD, LOOP_MIN_REPEATS, LOOP_MIN_CHARS = 128, 4, 24
+
+
+def check_gates(hypothesis: str, source: str, target_language: str, finished: bool) -> str | None:
+    """Run all gates, cheapest and most specific first; returns the first reason, or None when all are passed.
+
+    Raises:
+        ValueError: a target language without a row in the script table.
+    """
+    _target_scripts(target_language)
+    return (
+        empty(hypothesis)
+        or truncated(finished)
+        or unparseable(hypothesis, source)
+        or copied(hypothesis, source, target_language)
+        or wrong_language(hypothesis, target_language)
+        or degenerate(hypothesis, source)
+    )
+
+
+def empty(hypothesis: str) -> str | None:
+    """Fail when nothing but whitespace is left."""
+    return None if hypothesis.strip() else "empty"
+
+
+def truncated(finished: bool) -> str | None:
+    """Fail when generation stopped at the length limit instead of the end-of-sequence token."""
+    return None if finished else "truncated: stopped before the end of sequence"
+
+
+def unparseable(hypothesis: str, source: str = "") -> str | None:
+    """Fail on special tokens that the source does not have, on U+FFFD, and on control characters."""
+    for token in SPECIAL_TOKENS.findall(hypothesis):
+        if token not in source:
+            return f"unparseable: special token {token!r}"
+    for char in hypothesis:
+        if char == "\ufffd" or (char not in "\n\r\t" and unicodedata.category(char) in ("Cc", "Cs")):
+            return f"unparseable: character U+{ord(char):04X}"
+    return None
+
+
+def copied(hypothesis: str, source: str, target_language: str) -> str | None:
+    """Fail when the source is handed back, whole or inside a longer answer.
+
+    Compared are letters and digits only (NFKC, case folded). Equality fails unless the source is one short
+    word or has no letters: names, numbers and URLs translate to themselves. Overlap, the share of the
+    source's 8-grams found in the hypothesis, counts only when the source is not in a script of the target.
+    """
+    source_chars, hypothesis_chars = _normalise(source), _normalise(hypothesis)
+    letters = _scripts(source)
+    one_word = len(source.split()) == 1 and letters.total() <= MAX_COPIED_LETTERS
+    if hypothesis_chars == source_chars and letters and not one_word:
+        return "copy: equal to the source"
+    if len(source_chars) < MIN_OVERLAP_LETTERS or not letters:
+        return None
+    if letters.most_common(1)[0][0] in _target_scripts(target_language):
+        return None
+    ngrams = {source_chars[i : i + COPY_NGRAM] for i in range(len(source_chars) - COPY_NGRAM + 1)}
+    share = sum(ngram in hypothesis_chars for ngram in ngrams) / len(ngrams)
+    return f"copy: {share:.0%} of the source repeated" if share >= MAX_COPIED_SHARE else None
+
+
+def wrong_language(hypothesis: str, target_language: str) -> str | None:
+    """Fail when too few letters are in a script of the target language; text without letters passes.
+
+    URLs, placeholders and tags are not counted. Japanese needs kana too, see `_not_japanese`.
+    """
+    scripts = _target_scripts(target_language)
+    letters = _scripts(hypothesis)
+    if not letters:
+        return None
+    share = sum(letters[script] for script in scripts) / letters.total()
+    if share < (MIN_SHARE_DENSE if scripts & DENSE_SCRIPTS else MIN_SHARE):
+        wanted = "kana or kanji" if "KANA" in scripts else " or ".join(sorted(scripts)).lower()
+        return f"language: {share:.0%} of letters are {wanted}"
+    if "KANA" in scripts:
+        return _not_japanese(_without_protected(hypothesis), letters)
+    if scripts == {"HAN"} and letters["KANA"] > MIN_KANA_SHARE * (letters["KANA"] + letters["HAN"]):
+        return "language: kana in Chinese"
+    return None
+
+
+def degenerate(hypothesis: str, source: str = "") -> str | None:
+    """Fail on a loop: a unit of 1..128 characters, at least 4 times in a row and over at least 24 characters.
+
+    A source that loops itself (laughter, form blanks) may be answered with a loop.
+    """
+    period = _loop_period(hypothesis)
+    return f"repetition: loop of {period} characters" if period and not _loop_period(source) else None
+
+
+def _not_japanese(text: str, letters: Counter[str]) -> str | None:
+    """Tell Japanese from Chinese: kana in all but headlines, kanji of the Japanese character set.
+
+    Without kana only a short text of kanji and digits is Japanese, with capitals for acronyms (GDP速報値).
+    """
+    han, kana = letters["HAN"], letters["KANA"]
+    foreign = sum(_script(char) == "HAN" and not _in_japanese_set(char) for char in text)
+    if foreign > MAX_FOREIGN_HAN_SHARE * han:
+        return f"language: {foreign} of {han} kanji are not Japanese"
+    if letters.total() > MAX_LETTERS_WITHOUT_KANA and kana < MIN_KANA_SHARE * (han + kana):
+        return f"language: {kana} kana beside {han} kanji"
+    if kana == 0 and any(_script(char) != "HAN" and not char.isupper() for char in text if char.isalpha()):
+        return "language: no kana"
+    return None
+
+
+def _target_scripts(target_language: str) -> frozenset[str]:
+    primary, *subtags = target_language.replace("_", "-").lower().split("-")
+    if primary not in LANGUAGE_SCRIPTS:
+        raise ValueError(f"target language {target_language!r}: no script known, add it to LANGUAGE_SCRIPTS")
+    named = [SCRIPT_SUBTAGS[subtag] for subtag in subtags if subtag in SCRIPT_SUBTAGS]
+    return frozenset(named) or LANGUAGE_SCRIPTS[primary]
+
+
+def _scripts(text: str) -> Counter[str]:
+    """Count letters per script outside protected spans."""
+    return Counter(_script(char) for char in _without_protected(text) if char.isalpha())
+
+
+def _without_protected(text: str) -> str:
+    return unicodedata.normalize("NFKC", PROTECTED.sub(" ", text))
+
+
+@lru_cache(maxsize=1 << 14)
+def _script(char: str) -> str:
+    """Name a letter's script by the first word of its Unicode name; kana are pooled under KANA."""
+    first = unicodedata.name(char, "UNKNOWN").split()[0]
+    if first.startswith(("HIRAGANA", "KATAKANA")):
+        return "KANA"
+    return "HAN" if first in ("CJK", "IDEOGRAPHIC") else first
+
+
+@lru_cache(maxsize=1 << 14)
+def _in_japanese_set(char: str) -> bool:
+    try:
+        char.encode("cp932")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _normalise(text: str) -> str:
+    return "".join(char for char in unicodedata.normalize("NFKC", text).casefold() if char.isalnum())
+
+
+def _loop_period(text: str) -> int:
+    """Return the shortest period that loops, 0 if none; O(128 n) for n characters, whitespace removed."""
+    codes = np.frombuffer("".join(text.split()).encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
+    for period in range(1, min(LOOP_MAX_PERIOD, codes.size // LOOP_MIN_REPEATS) + 1):
+        breaks = np.flatnonzero(codes[period:] != codes[:-period])
+        longest = int(np.diff(breaks, prepend=-1, append=codes.size - period).max()) - 1 + period
+        if longest >= max(LOOP_MIN_REPEATS * period, LOOP_MIN_CHARS):
+            return period
+    return 0

@@ -1,0 +1,101 @@
+"""Optimizers: AdamW (fused), and Muon for the matrices with AdamW for everything else.
+
+Muon (Jordan et al. 2024) orthogonalises the momentum of each matrix by a Newton-Schulz iteration. Here it iterates in
+float32 and for all matrices of one shape at once: on CPUs bfloat16 is emulated, and torch.optim.Muon, which uses it,
+takes four times as long. Its updates are scaled to the root mean square of AdamW's (Liu et al., arXiv 2502.16982), so
+that one learning rate serves both. Every matrix must be whole on its device: DDP, not FSDP.
+"""
+
+import torch
+from torch import nn
+
+ADAM_RMS = 0.2  # root mean square of AdamW's updates, as Liu et al. measured it
+NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
+NEWTON_SCHULZ_STEPS = 5
+
+
+class Muon(torch.optim.Optimizer):
+    """Muon for groups with use_muon=True, AdamW for the others."""
+
+    def __init__(self, groups: list[dict], lr: float, betas: tuple[float, float], momentum: float):
+        super().__init__(groups, {"lr": lr, "betas": betas, "momentum": momentum, "eps": 1e-10, "use_muon": False})
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        for group in self.param_groups:
+            parameters = [parameter for parameter in group["params"] if parameter.grad is not None]
+            (self._step_muon if group["use_muon"] else self._step_adamw)(group, parameters)
+
+    def _step_muon(self, group: dict, parameters: list[nn.Parameter]) -> None:
+        by_shape: dict[torch.Size, list[nn.Parameter]] = {}
+        for parameter in parameters:
+            by_shape.setdefault(parameter.shape, []).append(parameter)
+        for shape, same in by_shape.items():
+            directions = orthogonalized(torch.stack([self._nesterov(group, parameter) for parameter in same]))
+            scale = ADAM_RMS * max(shape) ** 0.5
+            for parameter, direction in zip(same, directions, strict=True):
+                parameter.mul_(1 - group["lr"] * group["weight_decay"]).add_(direction, alpha=-group["lr"] * scale)
+
+    def _nesterov(self, group: dict, parameter: nn.Parameter) -> torch.Tensor:
+        state = self.state[parameter]
+        if not state:
+            state["momentum"] = torch.zeros_like(parameter)
+        state["momentum"].lerp_(parameter.grad, 1 - group["momentum"])
+        return parameter.grad.lerp(state["momentum"], group["momentum"])
+
+    def _step_adamw(self, group: dict, parameters: list[nn.Parameter]) -> None:
+        beta1, beta2 = group["betas"]
+        for parameter in parameters:
+            state = self.state[parameter]
+            if not state:
+                state |= {"step": torch.zeros(()), "exp_avg": torch.zeros_like(parameter),
+                          "exp_avg_sq": torch.zeros_like(parameter)}  # fmt: skip
+            state["step"] += 1
+            step = state["step"].item()
+            state["exp_avg"].lerp_(parameter.grad, 1 - beta1)
+            state["exp_avg_sq"].mul_(beta2).addcmul_(parameter.grad, parameter.grad, value=1 - beta2)
+            deviation = (state["exp_avg_sq"] / (1 - beta2**step)).sqrt_().add_(group["eps"])
+            parameter.mul_(1 - group["lr"] * group["weight_decay"])
+            parameter.addcdiv_(state["exp_avg"], deviation, value=-group["lr"] / (1 - beta1**step))
+
+
+def orthogonalized(matrices: torch.Tensor) -> torch.Tensor:
+    """Nearest semi-orthogonal matrices, roughly: singular values come out between 0.7 and 1.2.
+
+    `matrices` has shape (batch, rows, columns); the quintic Newton-Schulz iteration runs in float32.
+    """
+    a, b, c = NEWTON_SCHULZ
+    tall = matrices.size(-2) > matrices.size(-1)
+    x = (matrices.mT if tall else matrices).float()
+    x = x / (x.norm(dim=(-2, -1), keepdim=True) + 1e-7)
+    for _ in range(NEWTON_SCHULZ_STEPS):
+        gram = x @ x.mT
+        x = a * x + (b * gram + c * gram @ gram) @ x
+    return x.mT if tall else x
+
+
+def make_optimizer(model: nn.Module, settings, lr: float) -> torch.optim.Optimizer:
+    """Build the optimizer of a recipe's `optimizer` table.
+
+    Norms and biases get no weight decay; Muon takes the matrices of the layers, never the embedding or the head.
+    """
+    named = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
+    matrices = [parameter for name, parameter in named if parameter.ndim == 2 and not _is_vocabulary(name)]
+    tables = [parameter for name, parameter in named if parameter.ndim >= 2 and (_is_vocabulary(name) or parameter.ndim > 2)]
+    vectors = [parameter for _, parameter in named if parameter.ndim < 2]
+    decay = settings.weight_decay
+    groups = [
+        {"params": matrices, "weight_decay": decay, "use_muon": True},
+        {"params": tables, "weight_decay": decay},
+        {"params": vectors, "weight_decay": 0.0},
+    ]
+    groups = [group for group in groups if group["params"]]
+    if settings.name == "muon":
+        return Muon(groups, lr, settings.betas, settings.momentum)
+    for group in groups:
+        group.pop("use_muon", None)
+    return torch.optim.AdamW(groups, lr=lr, betas=settings.betas, fused=True)
+
+
+def _is_vocabulary(name: str) -> bool:
+    return "embed" in name or "lm_head" in name or name.startswith("score")

@@ -1,0 +1,96 @@
+import math
+
+import pytest
+import torch
+
+from in2x.rl.advantages import ADVANTAGES, informative_groups
+
+REWARDS_PG = torch.tensor([[1.0, 2.0, 3.0, 6.0], [0.0, 0.0, 1.0, 0.0]], dtype=torch.float64)
+GROUP_RELATIVE = [name for name in ADVANTAGES if name != "batch-mean"]
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        # mean 3, squared deviations 4 + 1 + 0 + 9 = 14
+        ("group-standardised", [x / (math.sqrt(14 / 4) + 1e-4) for x in (-2.0, -1.0, 0.0, 3.0)]),
+        ("group-standardised-sample", [x / (math.sqrt(14 / 3) + 1e-4) for x in (-2.0, -1.0, 0.0, 3.0)]),
+        ("group-mean", [-2.0, -1.0, 0.0, 3.0]),
+        ("leave-one-out", [1 - 11 / 3, 2 - 10 / 3, 3 - 9 / 3, 6 - 6 / 3]),
+        ("batch-mean", [1 - 13 / 8, 2 - 13 / 8, 3 - 13 / 8, 6 - 13 / 8]),
+    ],
+)
+def test_hand_computed(name, expected):
+    advantages_PG = ADVANTAGES[name](REWARDS_PG)
+    torch.testing.assert_close(advantages_PG[0], torch.tensor(expected, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("name", ADVANTAGES)
+def test_a_constant_added_to_the_rewards_changes_nothing(name):
+    torch.testing.assert_close(ADVANTAGES[name](REWARDS_PG + 17.0), ADVANTAGES[name](REWARDS_PG))
+
+
+@pytest.mark.parametrize("name", GROUP_RELATIVE)
+def test_a_constant_per_group_changes_nothing(name):
+    shift_P1 = torch.tensor([[5.0], [-3.0]])
+    torch.testing.assert_close(ADVANTAGES[name](REWARDS_PG + shift_P1), ADVANTAGES[name](REWARDS_PG))
+
+
+@pytest.mark.parametrize("name", ADVANTAGES)
+def test_permuting_groups_and_members_permutes_advantages(name):
+    members = torch.tensor([2, 0, 3, 1])
+    permuted = ADVANTAGES[name](REWARDS_PG.flip(0)[:, members])
+    torch.testing.assert_close(permuted, ADVANTAGES[name](REWARDS_PG).flip(0)[:, members])
+
+
+@pytest.mark.parametrize("name", GROUP_RELATIVE)
+def test_advantages_of_a_group_sum_to_zero(name):
+    torch.testing.assert_close(ADVANTAGES[name](REWARDS_PG).sum(1), torch.zeros(2, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("name", ADVANTAGES)
+def test_equal_rewards_have_no_advantage(name):
+    advantages_PG = ADVANTAGES[name](torch.full((2, 4), 0.1, dtype=torch.float64))
+    torch.testing.assert_close(advantages_PG, torch.zeros(2, 4, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("name", GROUP_RELATIVE)
+def test_a_group_of_one_is_an_error(name):
+    with pytest.raises(ValueError, match=r"group of one has no baseline, got shape \(3, 1\)"):
+        ADVANTAGES[name](torch.ones(3, 1))
+
+
+def test_batch_mean_takes_groups_of_one_but_not_one_reward():
+    torch.testing.assert_close(
+        ADVANTAGES["batch-mean"](torch.tensor([[1.0], [3.0]])), torch.tensor([[-1.0], [1.0]])
+    )
+    with pytest.raises(ValueError, match="a baseline needs two rewards"):
+        ADVANTAGES["batch-mean"](torch.ones(1, 1))
+
+
+@pytest.mark.parametrize("name", ADVANTAGES)
+def test_a_reward_that_is_not_a_number_is_named(name):
+    rewards_PG = REWARDS_PG.clone()
+    rewards_PG[1, 2] = float("nan")
+    with pytest.raises(ValueError, match=r"rewards_PG\[1, 2\]: expected a finite reward, got nan"):
+        ADVANTAGES[name](rewards_PG)
+
+
+def test_integer_or_flat_rewards_are_refused():
+    with pytest.raises(ValueError, match=r"expected floats of shape \(P, G\), got torch.int64 \(1, 2\)"):
+        ADVANTAGES["group-mean"](torch.tensor([[0, 1]]))
+    with pytest.raises(ValueError, match=r"expected floats of shape \(P, G\), got torch.float32 \(2,\)"):
+        ADVANTAGES["group-mean"](torch.tensor([0.0, 1.0]))
+
+
+def test_informative_groups_compares_the_population_std_with_the_floor():
+    # Population std 1 and 0.01 (sample std 1.41 and 0.014), and none at all.
+    rewards_PG = torch.tensor([[1.0, 3.0], [0.50, 0.52], [0.7, 0.7]], dtype=torch.float64)
+    assert informative_groups(rewards_PG, floor=0.005).tolist() == [True, True, False]
+    assert informative_groups(rewards_PG, floor=0.012).tolist() == [True, False, False]
+
+
+def test_informative_groups_does_not_depend_on_the_unit_of_the_reward():
+    rewards_PG = torch.tensor([[1.0, 3.0], [0.50, 0.52]])
+    percent_P = informative_groups(100 * rewards_PG, floor=0.05, reward_scale=100.0)
+    assert percent_P.tolist() == informative_groups(rewards_PG, floor=0.05).tolist() == [True, False]
