@@ -6,6 +6,8 @@ names, and the package's version. A folder whose manifest is complete under the 
 one under another fingerprint is stale and is cleared before the stage starts.
 """
 
+import errno
+import fcntl
 import hashlib
 import json
 import os
@@ -13,6 +15,7 @@ import platform
 import resource
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -62,6 +65,15 @@ def read_json(path: Path):
         raise In2xError(f"{path}: not valid JSON ({error}); delete the folder and run the stage again") from None
 
 
+def link_or_copy(file: Path, to: Path) -> None:
+    """Show `file` a second time at `to`: another name of it where the file system can, else a copy."""
+    with atomic(to) as temporary:
+        try:
+            os.link(file, temporary)
+        except OSError:
+            shutil.copy2(file, temporary)
+
+
 def fingerprint(stage: str, section: Mapping, inputs: Mapping[str, str], files: Mapping[str, str]) -> str:
     """Hash of all that a stage's result depends on, 16 hexadecimal digits."""
     parts = [in2x.__version__, stage, section, sorted(inputs.items()), sorted(files.items())]
@@ -98,13 +110,46 @@ def results(folder: Path) -> dict:
     return found["results"]
 
 
-def open_stage(folder: Path, stage: str, print_: str, section: Mapping, inputs: Mapping[str, str]) -> None:
-    """Prepare a stage's folder: keep what an interrupted run with the same fingerprint left, clear anything else."""
-    found = manifest(folder)
-    if found and found["fingerprint"] != print_:
-        shutil.rmtree(folder)
+@contextmanager
+def claim(folder: Path) -> Iterator[None]:
+    """Keep the folder of a run to this process; the lock goes with the process, however it ends."""
     folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("a+") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            stream.seek(0)
+            owner = stream.read().strip() or "unknown"
+            raise In2xError(f"{folder}: process {owner} is at work in this folder; wait until it has ended, or give "
+                            "this run another folder (--folder=runs/other)") from None  # fmt: skip
+        stream.truncate(0)
+        stream.write(f"{os.getpid()}\n")
+        stream.flush()
+        yield
+
+
+def clear(folder: Path) -> None:
+    """Remove a stage's folder: out of the way in one step, then bit by bit."""
+    if folder.exists():
+        aside = folder.with_name(f".{folder.name}.{os.getpid()}.cleared")
+        os.replace(folder, aside)
+        shutil.rmtree(aside)
+
+
+def open_stage(folder: Path, stage: str, print_: str, section: Mapping, inputs: Mapping[str, str]) -> None:
+    """Prepare a stage's folder: keep what an interrupted run with the same fingerprint left, clear what others left.
+
+    Raises:
+        In2xError: the folder holds files that no stage has written.
+    """
+    found = manifest(folder)
+    if found is None and folder.exists() and any(not file.name.startswith(".") for file in folder.iterdir()):
+        raise In2xError(f"{folder}: holds files, but no manifest of a stage; move them away, or use another run folder")
     seconds = found["seconds"] if found and found["fingerprint"] == print_ else 0.0
+    if found and found["fingerprint"] != print_:
+        clear(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    _mend(folder)
     write_json(folder / "manifest.json", {
         "stage": stage, "status": "running", "fingerprint": print_, "inputs": dict(inputs), "section": section,
         "versions": versions(), "seed": section.get("seed"), "git_commit": git_commit(), "machine": machine(),
@@ -112,15 +157,61 @@ def open_stage(folder: Path, stage: str, print_: str, section: Mapping, inputs: 
     })  # fmt: skip
 
 
+def _mend(folder: Path) -> None:
+    """Clean up after a process killed within `atomic`: put back what it had moved aside, drop what it had begun."""
+    for aside in list(folder.rglob(".*.old")):
+        target = aside.with_name(aside.name[1:].rsplit(".", 2)[0])
+        if target.exists():
+            _remove(aside)
+        else:
+            os.replace(aside, target)
+    for unfinished in list(folder.rglob(".*.tmp")):
+        _remove(unfinished)
+
+
 @contextmanager
 def timed(folder: Path) -> Iterator[None]:
-    """Add the time that the block takes to the manifest, also when it is interrupted."""
+    """Add the time that the block takes, and its peak memory, to the manifest, also when it is interrupted."""
     start = time.monotonic()
+    reset_peak_memory()
     try:
         yield
     finally:
-        update_manifest(folder, seconds=manifest(folder)["seconds"] + time.monotonic() - start,
-                        peak_memory_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)  # fmt: skip
+        seconds = manifest(folder)["seconds"] + time.monotonic() - start
+        update_manifest(folder, seconds=seconds, peak_memory_bytes=peak_memory_bytes())
+
+
+def reset_peak_memory() -> None:
+    """Begin a new peak: on Linux, writing 5 here sets the high-water mark to what the process holds now."""
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:  # another system, or not allowed: the peak is then that of the whole process
+        return
+
+
+def peak_memory_bytes() -> int:
+    """Most resident memory since `reset_peak_memory`; where the system can't tell, since the process began."""
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))
+    except (OSError, StopIteration):
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return peak if sys.platform == "darwin" else peak * 1024
+
+
+def storage_problem(error: BaseException) -> str | None:
+    """What a failed write was due to, in words, where it is the user's to mend; libraries hide the number in a text."""
+    words = {
+        errno.ENOSPC: "no space is left on the disk",
+        errno.EDQUOT: "the disk quota is used up",
+        errno.EACCES: "permission denied",
+        errno.EPERM: "permission denied",
+        errno.EROFS: "the file system is read-only",
+    }
+    number = error.errno if isinstance(error, OSError) else None
+    if number is None and "No space left on device" in str(error):
+        number = errno.ENOSPC
+    return words.get(number)
 
 
 def update_manifest(folder: Path, **values) -> None:
@@ -156,7 +247,14 @@ def machine() -> dict:
     if cpuinfo.exists():
         models = [line.split(":", 1)[1].strip() for line in cpuinfo.read_text().splitlines() if "model name" in line]
         name = models[0] if models else name
-    return {"cpu": name, "num_cores": os.cpu_count(), "memory_bytes": psutil.virtual_memory().total}
+    torch = sys.modules.get("torch")  # not imported for this: some stages never need it
+    found = {
+        "cpu": name, "num_cores": os.cpu_count(), "num_threads": torch.get_num_threads() if torch else os.cpu_count(),
+        "memory_bytes": psutil.virtual_memory().total,
+    }  # fmt: skip
+    if torch and torch.cuda.is_available():
+        found["gpu"] = torch.cuda.get_device_name()
+    return found
 
 
 def cache_folder() -> Path:

@@ -8,7 +8,9 @@ PAIRS (corpus/pairs.parquet), one translation pair a row:
 REJECTED (corpus/rejected.parquet): a row that was kept aside, with the reason.
 INSTRUCTIONS (instruct/sft.parquet, instruct/rl.parquet), one prompt a row:
     id "tatoeba:4704/translate/en-ja", epoch 0, task "translate", direction "en-ja", difficulty "simple",
-    prompt "Translate into Japanese:\\nWhat are you doing?", response "何してるの？", source, reference, group
+    prompt "Translate into Japanese:\\nWhat are you doing?", response "何してるの？", source, reference, group.
+    Made of several pairs: id "tatoeba:4704+tatoeba:4710/paragraph/en-ja", and the group of the first. A paraphrase's
+    direction is "ja-ja". No group that a row of sft.parquet is made of is in rl.parquet.
 HYPOTHESES (translate/hypotheses.parquet), one translation a row:
     system "sft", decoding "greedy", segment_id "tatoeba:4704", source, reference, hypothesis, num_tokens, finished
 """

@@ -153,10 +153,12 @@ DIFFICULTIES = ("very-difficult", "difficult", "moderate", "simple", "very-simpl
 
 
 class InstructSection(StageSection):
-    tasks: dict[str, Positive] = {"translate": 0.7, "register": 0.15, "paragraph": 0.1, "paraphrase": 0.05}
+    tasks: dict[str, Positive] = {
+        "translate": 0.65, "register": 0.15, "paragraph": 0.1, "paraphrase": 0.05, "glossary": 0.05,
+    }  # fmt: skip
     """Share of each task type."""
     target_fraction: Fraction = 0.7
-    """Share of the translations that go into the target language."""
+    """Share that goes into the target language, of the tasks that translate both ways."""
     difficulty_shares: tuple[float, float, float, float, float] = (3, 3, 3, 1, 0)
     """From very difficult to very simple (arXiv 2508.14472)."""
     num_sft: Count = 20_000
@@ -207,14 +209,20 @@ class RlSection(Training):
     length_buffer_tokens: Count = 16
     """Lc of the soft length penalty: it begins so many tokens before max_completion_tokens."""
     reward_weights: dict[str, float] = {"adequacy": 1.0, "naturalness": 0.3, "length": 0.5, "repetition": 0.2}
-    clip_high: Positive = 0.28
+    clip_high: Positive | None = None
+    """Left out, this and the next ones are the algorithm's own (in2x.rl.algorithms); in2x: 0.28, none, 3, 0.01."""
     clip_low: Positive | None = None
-    dual_clip: Annotated[float, Field(gt=1)] | None = 3.0
-    entropy_coefficient: float = 0.01
-    kl_coefficient: Annotated[float, Field(ge=0)] = 0.0
-    mismatch_cap: Positive = 2.0
+    dual_clip: Annotated[float, Field(gt=1)] | None = None
+    entropy_coefficient: Annotated[float, Field(ge=0)] | None = None
+    kl_coefficient: Annotated[float, Field(ge=0)] | None = None
+    mismatch_cap: Positive | None = None
+    length_normalise: Literal["as-published", "trajectory-mean", "sequence-mean", "token-mean", "constant-length"] | None = None
+    """What a completion's summed loss is divided by."""
     min_group_std: Annotated[float, Field(ge=0)] = 1e-3
     """A group whose rewards deviate less teaches nothing and is dropped."""
+    dev_every_batches: Annotated[int, Field(ge=0)] = 10
+    """Translate `num_dev` development segments so often, for the log; 0 is never."""
+    num_dev: Count = 200
     keep_checkpoints: Count = 2
     """Snapshots kept for merging, evenly spaced, the last one included."""
 
@@ -229,11 +237,15 @@ class RlSection(Training):
 
 
 class MergeSection(StageSection):
-    methods: tuple[Literal["linear", "obim"], ...] = ("linear", "obim")
-    weights: tuple[Fraction, ...] = (0.25, 0.5)
-    """Weights of the earlier checkpoint that are tried; the best on the development set is kept."""
+    methods: tuple[Literal["linear", "obim"], ...] = Field(("linear", "obim"), min_length=1)
+    weights: tuple[Fraction, ...] = Field((0.25, 0.5), min_length=1)
+    """Linear: weights of the earlier checkpoint that are tried; the best on the development set is kept."""
+    densities: tuple[Annotated[float, Field(gt=0, le=1)], ...] = Field((0.25, 0.5), min_length=1)
+    """OBIM: fractions of every tensor that each checkpoint may claim; what none claims falls back to SFT."""
     num_saliency_segments: Count = 256
     num_dev: Count = 500
+    max_completion_tokens: Count = 64
+    batch_size: Count = 256
 
 
 class TranslateSection(StageSection):

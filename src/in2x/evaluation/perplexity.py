@@ -1,4 +1,4 @@
-"""Perplexity of held-out text, by stream: English, Japanese, and pairs."""
+"""Perplexity of held-out documents."""
 
 import math
 
@@ -10,11 +10,14 @@ from in2x.training.packing import Document, pack
 
 
 @torch.inference_mode()
-def perplexity(
-    model, documents: list[Document], context_tokens: int, micro_batch_tokens: int, pad_token_id: int
-) -> float:
-    """exp of the mean negative log-likelihood, in nats, of the tokens in the documents' loss masks."""
+def mean_nats(model, documents: list[Document], context_tokens: int, micro_batch_tokens: int, pad_token_id: int) -> float:
+    """Mean negative log-likelihood, in nats, of the tokens in the documents' loss masks."""
     rows = pack(documents, context_tokens, pad_token_id)
     model.eval()
     total = sum(float(cross_entropy_sum(model, batch)) for batch in micro_batches(rows, micro_batch_tokens))
-    return math.exp(total / int(rows.loss_mask.sum()))
+    return total / int(rows.loss_mask.sum())
+
+
+def perplexity(model, documents: list[Document], context_tokens: int, micro_batch_tokens: int, pad_token_id: int) -> float:
+    """exp of the mean negative log-likelihood per token."""
+    return math.exp(mean_nats(model, documents, context_tokens, micro_batch_tokens, pad_token_id))

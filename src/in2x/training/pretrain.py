@@ -17,6 +17,7 @@ import torch
 from in2x.artifacts import In2xError, atomic, read_json, write_json
 from in2x.evaluation.perplexity import perplexity
 from in2x.model.loading import end_of_text_id, load_model, load_tokenizer, make_model, save_model
+from in2x.model.provenance import refuse_contamination
 from in2x.model.tokenizer import train_tokenizer
 from in2x.sections import Phase, PretrainSection
 from in2x.training.batches import micro_batches, next_token_loss
@@ -41,7 +42,7 @@ class Data:
 def run(section: PretrainSection, folder: Path, inputs: Mapping[str, Path]) -> dict:
     torch.manual_seed(section.seed)
     data = load_data(inputs["corpus"])
-    tokenizer, model = _start(section, data, folder)
+    tokenizer, model = _start(section, data, folder, inputs["corpus"])
     steps = [max(1, phase.tokens // section.step_tokens) for phase in section.phases]
     ends = list(itertools.accumulate(steps))
     held_out = _held_out_streams(data, tokenizer, section.seed)
@@ -71,9 +72,10 @@ def load_data(corpus: Path) -> Data:
     return Data(pairs.filter(split="train"), pairs.filter(split="dev"), texts, section["pair"])
 
 
-def _start(section: PretrainSection, data: Data, folder: Path):
+def _start(section: PretrainSection, data: Data, folder: Path, corpus: Path):
     """Tokenizer and model to begin with: loaded, or made from scratch (the tokenizer is kept for a resumed run)."""
     if section.base:
+        refuse_contamination(Path(section.base), corpus)
         return load_tokenizer(section.base), load_model(section.base)
     if not (folder / "tokenizer").exists():
         texts = itertools.chain(data.train["source"].unique(maintain_order=True), data.train["target"].unique(maintain_order=True),

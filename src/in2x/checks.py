@@ -1,0 +1,215 @@
+"""What no section can know by itself: stages that lack their inputs, files that aren't there, settings that don't fit.
+
+Each check is a function from a recipe to problems; a section that is missing or invalid is None, and is passed over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from in2x.model_size import is_hub_id, read_config
+from in2x.problems import Problem, nearest
+from in2x.sections import InstructSection
+from in2x.stages import STAGES
+
+if TYPE_CHECKING:
+    from in2x.recipe import Recipe
+
+REWARDS = ("adequacy", "naturalness", "length", "repetition", "numbers", "markup")
+TASKS = tuple(InstructSection.model_fields["tasks"].default)
+DOMAINS = ("conversational", "knowledge")
+LEAST_PIECES = 256 + 4
+"""Of a byte-level tokenizer: the bytes, and the special tokens."""
+
+
+def problems(recipe: Recipe) -> list[Problem]:
+    return [problem for check in CHECKS for problem in check(recipe)]
+
+
+def missing_inputs(tables: Sequence[str]) -> list[Problem]:
+    """A stage whose inputs the recipe doesn't have can't be run."""
+    return [
+        Problem((name,), f"{name} needs {need}, which the recipe doesn't have: add {_article(need)} [{need}] table")
+        for name in tables
+        for need in STAGES[name].inputs
+        if need not in tables
+    ]
+
+
+def _article(word: str) -> str:
+    return "an" if word[0] in "aeiou" or word == "rl" else "a"
+
+
+def _files(recipe: Recipe) -> Iterator[Problem]:
+    for index, source in enumerate(recipe.corpus.sources if recipe.corpus else ()):
+        paths = source.path if isinstance(source.path, tuple) else (source.path,)
+        for path in paths:
+            if path is not None and not path.exists():
+                yield Problem(("corpus", "sources", index, "path"), _not_there(path, "file"))
+    base = recipe.pretrain.base if recipe.pretrain else None
+    if base is None or is_hub_id(base):
+        return
+    if not Path(base).is_dir():
+        yield Problem(("pretrain", "base"), _not_there(Path(base), "folder"))
+    elif not (Path(base) / "config.json").exists():
+        yield Problem(("pretrain", "base"), f"{base} is no model: it holds no config.json")
+
+
+def _not_there(path: Path, kind: str) -> str:
+    """Say where it was looked for, and the nearest name that there is."""
+    folder = path
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    missing, *rest = path.parts[len(folder.parts) :]
+    names = [entry.name for entry in folder.iterdir()] if folder.is_dir() else []
+    meant = (folder / (nearest(missing, names, 0.5) or missing)).joinpath(*rest)
+    where = "" if path.is_absolute() else f" in {Path.cwd()}, the current directory"
+    return f"there is no {kind} {path}{where}" + (f"; did you mean {meant}?" if meant.exists() else "")
+
+
+def _corpus(recipe: Recipe) -> Iterator[Problem]:
+    if not recipe.corpus:
+        return
+    pair, sources = recipe.corpus.pair, recipe.corpus.sources
+    names, languages = [source.name for source in sources], pair.split("-")
+    for index, source in enumerate(sources):
+        place = ("corpus", "sources", index)
+        if source.name in names[:index]:
+            yield Problem((*place, "name"), f"{source.name!r} is taken: names of sources must differ")
+        if source.kind == "text" and source.language not in languages:
+            yield Problem((*place, "language"), f"expected {_any_of(languages)}, got {source.language!r}")
+        if source.kind == "tatoeba" and pair != "en-ja":
+            yield Problem((*place, "kind"), f"tatoeba holds en-ja, and corpus.pair is {pair}")
+
+
+def _streams(recipe: Recipe) -> Iterator[Problem]:
+    if not (recipe.corpus and recipe.pretrain):
+        return
+    kinds = (*recipe.corpus.pair.split("-"), "pairs", "documents")
+    known = [*kinds, *(f"{kind}:{domain}" for kind in kinds for domain in DOMAINS)]
+    for index, phase in enumerate(recipe.pretrain.phases):
+        for name in phase.mixture:
+            if name not in known:
+                place = ("pretrain", "phases", index, "mixture", name)
+                yield Problem(place, f"unknown stream; {_did_you_mean(name, known)}")
+
+
+def _scratch(recipe: Recipe) -> Iterator[Problem]:
+    scratch = recipe.pretrain.scratch if recipe.pretrain else None
+    if not scratch:
+        return
+    place, heads, kv_heads = ("pretrain", "scratch"), scratch.num_heads, scratch.num_kv_heads
+    if heads % kv_heads:
+        yield Problem((*place, "num_heads"), f"{heads} is no multiple of num_kv_heads, {kv_heads}")
+    if scratch.head_dim % 2:
+        yield Problem((*place, "head_dim"), f"rotary positions need an even number, got {scratch.head_dim}")
+    if scratch.vocab_size < LEAST_PIECES:
+        message = f"a byte-level tokenizer needs at least {LEAST_PIECES} pieces, got {scratch.vocab_size}"
+        yield Problem((*place, "vocab_size"), message)
+
+
+def _contexts(recipe: Recipe) -> Iterator[Problem]:
+    """No row may be longer than a step, nor than the model's positions."""
+    rows = {}
+    for index, phase in enumerate(recipe.pretrain.phases if recipe.pretrain else ()):
+        rows["pretrain", "phases", index, "context_tokens"] = phase.context_tokens, recipe.pretrain.step_tokens
+    if recipe.sft:
+        rows["sft", "context_tokens"] = recipe.sft.context_tokens, recipe.sft.step_tokens
+    for stage in ("reward", "rl", "merge", "translate"):
+        if getattr(recipe, stage):
+            rows[stage, "max_completion_tokens"] = getattr(recipe, stage).max_completion_tokens, None
+    limit = max_position_tokens(recipe) if recipe.pretrain else None
+    for place, (tokens, step_tokens) in rows.items():
+        if limit and tokens > limit:
+            yield Problem(place, f"{tokens} tokens, but the model has {limit} positions")
+        if step_tokens and tokens > step_tokens:
+            yield Problem(place, f"{tokens} tokens are more than {place[0]}.step_tokens, {step_tokens}")
+
+
+def max_position_tokens(recipe: Recipe) -> int | None:
+    """Positions of the recipe's model, or None where they aren't known before it is loaded."""
+    section = recipe.pretrain
+    if section.scratch:
+        return section.scratch.max_position_tokens
+    return None if is_hub_id(section.base) else read_config(Path(section.base)).get("max_position_embeddings")
+
+
+def _instruct(recipe: Recipe) -> Iterator[Problem]:
+    if not recipe.instruct:
+        return
+    for name in recipe.instruct.tasks:
+        if name not in TASKS:
+            yield Problem(("instruct", "tasks", name), f"unknown task; {_did_you_mean(name, TASKS)}")
+    shares = recipe.instruct.difficulty_shares
+    if min(shares) < 0 or not any(shares):
+        message = f"expected shares of 0 or more, one of them above 0, got {list(shares)}"
+        yield Problem(("instruct", "difficulty_shares"), message)
+
+
+def _rl(recipe: Recipe) -> Iterator[Problem]:
+    section = recipe.rl
+    if not section:
+        return
+    for name in section.reward_weights:
+        if name not in REWARDS:
+            yield Problem(("rl", "reward_weights", name), f"unknown component; {_did_you_mean(name, REWARDS)}")
+    if not any(section.reward_weights.values()):
+        yield Problem(("rl", "reward_weights"), "at least one component needs a weight other than 0")
+    for key, other in (("length_buffer_tokens", "max_completion_tokens"), ("keep_checkpoints", "num_batches")):
+        value, most = getattr(section, key), getattr(section, other)
+        if value > most:
+            yield Problem(("rl", key), f"{value} is more than rl.{other}, {most}")
+    if not section.directions:
+        yield Problem(("rl", "directions"), "at least one direction is needed")
+    languages = recipe.corpus.pair.split("-") if recipe.corpus else None
+    for index, direction in enumerate(section.directions):
+        if languages and sorted(direction.split("-")) != sorted(languages):
+            known = _any_of([recipe.corpus.pair, "-".join(reversed(languages))])
+            yield Problem(("rl", "directions", index), f"expected {known} (of corpus.pair), got {direction!r}")
+
+
+def _merge(recipe: Recipe) -> Iterator[Problem]:
+    if recipe.merge and recipe.rl and recipe.rl.keep_checkpoints < 2:
+        yield Problem(("rl", "keep_checkpoints"), f"merge needs two or more, got {recipe.rl.keep_checkpoints}")
+
+
+def _held_out(recipe: Recipe) -> Iterator[Problem]:
+    """What a recipe asks for by name must be there; a default takes what there is."""
+    wanted = (("rl", "num_dev", "num_dev"), ("merge", "num_dev", "num_dev"), ("translate", "num_segments", "num_test"))
+    for stage, key, held_out in wanted:
+        section = getattr(recipe, stage)
+        if section and recipe.corpus and key in section.model_fields_set:
+            number, there = getattr(section, key), getattr(recipe.corpus, held_out)
+            if number > there:
+                yield Problem((stage, key), f"{number} segments, but corpus.{held_out} holds out {there}")
+
+
+def _any_of(words: Sequence[str]) -> str:
+    return " or ".join(map(repr, words))
+
+
+def _did_you_mean(word: str, known: Sequence[str]) -> str:
+    close = nearest(word, known)
+    return f"did you mean {close!r}?" if close else f"known are {', '.join(known)}"
+
+
+CHECKS = (_files, _corpus, _streams, _scratch, _contexts, _instruct, _rl, _merge, _held_out)
+
+
+def warnings(recipe: Recipe) -> list[str]:
+    """What can be run, but is hardly meant."""
+    found = []
+    for phase in recipe.pretrain.phases if recipe.pretrain else ():
+        step_tokens = recipe.pretrain.step_tokens
+        if phase.tokens < step_tokens:
+            found.append(f"pretrain: phase {phase.name!r} has {phase.tokens:,} tokens, a step {step_tokens:,}")
+    if recipe.rl and recipe.instruct:
+        drawn = recipe.rl.num_batches * recipe.rl.batch_completions // recipe.rl.group_size
+        there = recipe.instruct.num_rl
+        if drawn > there:
+            found.append(f"rl: draws {drawn:,} prompts of instruct.num_rl = {there:,}, each {drawn / there:.1f} times")
+    if recipe.rl and recipe.rl.end_temperature > recipe.rl.start_temperature:
+        found.append("rl: end_temperature is above start_temperature; the method lowers it")
+    return found

@@ -1,0 +1,176 @@
+"""The command line: the only reader of argv. It answers at once: whatever is slow to import waits until it is needed.
+
+    in2x run recipes/tiny.toml --until sft --sft.lr=1e-4
+
+An option with a dot in its name, and --seed, --threads, --name, --folder, override the recipe.
+Exit codes: 0 done, 1 a stage refused, 2 the recipe or the command is wrong, 130 interrupted (run again to continue).
+"""
+
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from in2x import artifacts, stages
+from in2x.artifacts import In2xError
+from in2x.stages import STAGES
+
+OVERRIDE = re.compile(r"--(?:(?:seed|threads|name|folder)|[A-Za-z_][\w-]*(?:\.[\w-]+)+)(?:=|$)")
+EPILOG = "Any setting of the recipe can be overridden: --rl.lr=1e-5, --pretrain.phases.0.tokens=100_000, --seed=3."
+
+app = typer.Typer(
+    add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None, epilog=EPILOG,
+    help="Turn an English-strong language model into a translator that writes natural Japanese.",
+)  # fmt: skip
+RecipeFile = Annotated[Path, typer.Argument(help="A recipe: a TOML file.", show_default=False)]
+StageName = Literal[tuple(STAGES)]
+
+
+class Interrupted(In2xError):
+    """Ctrl-C outside the training loop, which raises an error of the same name after saving its state."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; errors that the user can mend are a message, not a traceback. Returns the exit code."""
+    words, overrides = split_overrides(sys.argv[1:] if arguments is None else list(arguments))
+    try:
+        app(args=words, prog_name="in2x", obj=overrides)
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
+    except In2xError as error:
+        print(error, file=sys.stderr)
+        return {"RecipeError": 2, "Interrupted": 130}.get(type(error).__name__, 1)  # by name: torch stays unimported
+    except Exception as error:
+        reason = artifacts.storage_problem(error)
+        if reason is None:
+            raise
+        file = getattr(error, "filename", None)
+        print(f"{file or 'writing a file'}: {reason}. What was complete is kept: mend this and run the same command "
+              "again to continue", file=sys.stderr)  # fmt: skip
+        return 1
+    return 0
+
+
+def split_overrides(arguments: list[str]) -> tuple[list[str], list[str]]:
+    """Part the overrides, `--rl.lr=1` or `--rl.lr 1`, from what else is in the command line."""
+    words, overrides = [], []
+    while arguments:
+        word, *arguments = arguments
+        if not OVERRIDE.match(word):
+            words.append(word)
+        elif "=" in word or not arguments:
+            overrides.append(word)
+        else:
+            value, *arguments = arguments
+            overrides.append(f"{word}={value}")
+    return words, overrides
+
+
+@app.command(epilog=EPILOG)
+def run(
+    context: typer.Context,
+    recipe: RecipeFile,
+    from_stage: Annotated[
+        StageName | None, typer.Option("--from", help="Clear this stage and those after it, and run them again.")
+    ] = None,
+    until: Annotated[StageName | None, typer.Option("--until", help="Stop after this stage.")] = None,
+) -> None:
+    """Run a recipe: all stages that have changed, or have not been completed."""
+    loaded = _load(recipe, context.obj)
+    names = list(loaded.stages)
+    for name in (until, from_stage):
+        if name and name not in names:
+            raise typer.BadParameter(f"{name} is not among the stages to run: {', '.join(names)}")
+        if name == until and until:
+            names = names[: names.index(until) + 1]
+    with _at_work(loaded, from_stage):
+        if from_stage:
+            stages.clear(loaded, names[names.index(from_stage) :])
+        for name in names:
+            _run_stage(loaded, name)
+
+
+def _stage_command(name: str):
+    def command(context: typer.Context, recipe: RecipeFile) -> None:
+        loaded = _load(recipe, context.obj)
+        if name not in loaded.stages:
+            raise typer.BadParameter(f"{recipe} has no stage {name}, only {', '.join(loaded.stages)}")
+        with _at_work(loaded):
+            _run_stage(loaded, name)
+
+    return command
+
+
+for _name in STAGES:
+    app.command(_name, help=f"Run the stage {_name} alone.", epilog=EPILOG)(_stage_command(_name))
+
+
+@app.command(epilog=EPILOG)
+def check(context: typer.Context, recipe: RecipeFile) -> None:
+    """Check a recipe, and show what it will do and what that will take."""
+    from in2x.checks import warnings
+    from in2x.describe import describe
+
+    loaded = _load(recipe, context.obj)
+    for line in describe(loaded):
+        print(line)
+    for line in warnings(loaded):
+        print(f"note: {line}")
+
+
+@app.command()
+def export(
+    context: typer.Context,
+    model_folder: Annotated[Path, typer.Argument(help="The model of a stage.", show_default=False)],
+    dest: Annotated[Path, typer.Argument(help="Folder to write.", show_default=False)],
+    dtype: Annotated[Literal["float32", "float16", "bfloat16"], typer.Option(help="Type of the weights.")] = "float32",
+) -> None:
+    """Copy a model and its tokenizer to a folder that transformers, vLLM and others load."""
+    if context.obj:
+        raise typer.BadParameter(f"export reads no recipe: {context.obj[0]} overrides nothing")
+    if not (model_folder / "config.json").exists():
+        raise In2xError(f"{model_folder}: no model is there; a stage's model is in <run>/<stage>/model")
+    if dest.exists() and not (dest / "config.json").exists() and any(dest.iterdir()):
+        raise In2xError(f"{dest}: holds other files than a model; give another folder")
+    from in2x.model.loading import load_model, load_tokenizer, save_model
+
+    stages.silence_transformers()
+    save_model(load_model(model_folder, dtype), load_tokenizer(model_folder), dest)
+    print(f"{dest}: {sum(file.stat().st_size for file in dest.iterdir()) / 1e6:,.1f} MB")
+
+
+def _load(path: Path, overrides: list[str]):
+    from in2x.recipe import load
+
+    return load(path, overrides)
+
+
+@contextmanager
+def _at_work(recipe, from_stage: str | None = None) -> Iterator[None]:
+    """Keep the run's folder to this process, and note there what the recipe came to; Ctrl-C is no traceback."""
+    again = f"run it again, without --from {from_stage}, to continue" if from_stage else "run it again to continue"
+    with artifacts.claim(recipe.folder):
+        artifacts.write_json(recipe.folder / "recipe.resolved.json", recipe.model_dump(mode="json", exclude_none=True))
+        try:
+            yield
+        except KeyboardInterrupt:
+            raise Interrupted(f"interrupted; {again}") from None
+        except In2xError as error:
+            if from_stage and type(error).__name__ == "Interrupted":
+                raise Interrupted(f"{error}, but without --from {from_stage}, which starts anew") from None
+            raise
+
+
+def _run_stage(recipe, name: str) -> None:
+    from in2x.describe import outcome_line
+
+    print(outcome_line(stages.run_stage(recipe, name)), flush=True)
+    page = recipe.folder / name / "report.html"
+    if page.exists():
+        copy = recipe.folder / page.name
+        artifacts.link_or_copy(page, copy)
+        print(copy, flush=True)

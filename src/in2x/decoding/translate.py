@@ -1,0 +1,116 @@
+"""The translate stage: the test set through the model of every stage, greedy; and through the last one by MBR.
+
+A base model is prompted as its training documents begin, the source on a line of its own; from SFT on, models are
+asked in their chat template. Writes hypotheses.parquet (in2x.records.HYPOTHESES), and the candidates that MBR chose from.
+"""
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import polars as pl
+
+from in2x.artifacts import atomic, read_json
+from in2x.decoding.generate import generate
+from in2x.decoding.mbr import select
+from in2x.evaluation.chrf import pairwise_chrf
+from in2x.evaluation.metrics import chrf_statistics
+from in2x.instruct.prompts import translation_prompt
+from in2x.model.loading import load_model, load_tokenizer
+from in2x.model.prompts import chat_prompts, chat_stops, line_prompts, line_stops
+from in2x.records import HYPOTHESES, Completion
+from in2x.sections import TranslateSection
+from in2x.training.metrics import progress_bar
+
+
+def run(section: TranslateSection, folder: Path, inputs: Mapping[str, Path]) -> dict:
+    test, target_language = test_segments(inputs["corpus"], section.num_segments)
+    systems = list(_systems(inputs))
+    parts = []
+    for number, (system, model_path, style) in enumerate(systems):
+        decodings = ("greedy", "mbr") if number == len(systems) - 1 else ("greedy",)
+        for decoding in decodings:
+            part = folder / "parts" / f"{system.replace('/', '.')}.{decoding}.parquet"
+            if not part.exists():
+                frame = _translate(section, test, target_language, system, model_path, style, decoding)
+                with atomic(part) as temporary:
+                    frame.write_parquet(temporary)
+            parts.append(pl.read_parquet(part))
+    hypotheses = pl.concat(parts)
+    with atomic(folder / "hypotheses.parquet") as temporary:
+        hypotheses.select(HYPOTHESES).write_parquet(temporary)
+    seconds = hypotheses.group_by("system", "decoding", maintain_order=True).agg(pl.col("seconds").first())
+    return {"num_segments": len(test), "target_language": target_language,
+            "seconds": {f"{row['system']}/{row['decoding']}": row["seconds"] for row in seconds.to_dicts()}}  # fmt: skip
+
+
+def translate(model, tokenizer, sources: list[str], target_language: str, *, style: str = "chat", max_completion_tokens: int = 64,
+              num_samples: int = 1, temperature: float = 0.0, batch_size: int = 256, seed: int = 0,
+              advance=lambda number: None) -> list[list[Completion]]:  # fmt: skip
+    """Translations of each source. `style` is how the model is asked: "chat", or "line" for a base model."""
+    if style == "chat":
+        prompts = chat_prompts(tokenizer, [translation_prompt(source, target_language) for source in sources])
+        stops = chat_stops(tokenizer)
+    else:
+        prompts, stops = line_prompts(tokenizer, sources), line_stops(tokenizer)
+    return generate(model, tokenizer, prompts, stop_ids=stops, max_completion_tokens=max_completion_tokens,
+                    num_samples=num_samples, temperature=temperature, batch_size=batch_size, seed=seed, advance=advance)  # fmt: skip
+
+
+def translate_greedy(model, tokenizer, sources: list[str], target_language: str, **options) -> list[str]:
+    return [completion.text for (completion,) in translate(model, tokenizer, sources, target_language, **options)]
+
+
+def minimum_bayes_risk(candidates: list[Completion]) -> Completion:
+    """The candidate with the highest expected chrF against the others (Kumar and Byrne 2004)."""
+    return candidates[select([completion.text for completion in candidates], pairwise_chrf).index]
+
+
+def dev_chrf(model, tokenizer, corpus: Path, num_segments: int, max_completion_tokens: int) -> float:
+    """Corpus chrF2 of greedy translations of the first development segments."""
+    segments, target_language = held_out_segments(corpus, "dev", num_segments)
+    hypotheses = translate_greedy(model, tokenizer, segments["source"].to_list(), target_language,
+                                  max_completion_tokens=max_completion_tokens)  # fmt: skip
+    return chrf_statistics(hypotheses, segments["target"].to_list()).value
+
+
+def held_out_segments(corpus: Path, split: str, number: int) -> tuple[pl.DataFrame, str]:
+    """The first held-out segments of a split, and the target language."""
+    segments = pl.read_parquet(corpus / "pairs.parquet").filter(split=split).head(number)
+    return segments, read_json(corpus / "manifest.json")["section"]["pair"].split("-")[1]
+
+
+def test_segments(corpus: Path, number: int) -> tuple[pl.DataFrame, str]:
+    return held_out_segments(corpus, "test", number)
+
+
+def _systems(inputs: Mapping[str, Path]):
+    """(name, model folder, style) of the model after every stage that has one, in the order of the pipeline."""
+    manifest = read_json(inputs["pretrain"] / "manifest.json")
+    if manifest["section"]["base"]:
+        yield "base", manifest["section"]["base"], "line"
+    for phase in manifest["section"]["phases"]:
+        yield f"pretrain/{phase['name']}", inputs["pretrain"] / phase["name"] / "model", "line"
+    for stage in ("sft", "rl", "merge"):
+        if stage in inputs:
+            yield stage, inputs[stage] / "model", "chat"
+
+
+def _translate(section: TranslateSection, test: pl.DataFrame, target_language: str, system: str, model_path, style: str,
+               decoding: str) -> pl.DataFrame:  # fmt: skip
+    """One system's hypotheses for the test set."""
+    model, tokenizer = load_model(model_path), load_tokenizer(model_path)
+    sampling = {"num_samples": section.num_candidates, "temperature": section.temperature} if decoding == "mbr" else {}
+    start = time.monotonic()
+    with progress_bar(f"translate/{system} {decoding}", len(test)) as bar:
+        completions = translate(model, tokenizer, test["source"].to_list(), target_language, style=style, seed=section.seed,
+                                max_completion_tokens=section.max_completion_tokens, batch_size=section.batch_size,
+                                advance=bar.advance, **sampling)  # fmt: skip
+    chosen = [minimum_bayes_risk(candidates) if decoding == "mbr" else candidates[0] for candidates in completions]
+    return test.select(segment_id="id", source="source", reference="target").with_columns(
+        system=pl.lit(system), decoding=pl.lit(decoding),
+        hypothesis=pl.Series([completion.text for completion in chosen]),
+        num_tokens=pl.Series([len(completion.token_ids) for completion in chosen]),
+        finished=pl.Series([completion.finished for completion in chosen]),
+        seconds=pl.lit(time.monotonic() - start),
+    )  # fmt: skip

@@ -1,0 +1,1 @@
+"""Instructions made of translation pairs: prompts and responses for SFT, prompts with references for RL."""

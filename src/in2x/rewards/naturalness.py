@@ -1,0 +1,80 @@
+"""A preference model of natural writing: Bradley-Terry on pairs of a natural and an unnatural text.
+
+It reads the translation alone, never the source: whether the meaning is kept is adequacy's business. The natural text
+is what a person wrote; the unnatural one is what the supervised model sampled for the same source, or the person's
+sentence with its phrases put out of order, so that the model can't succeed by recognising one machine's habits only.
+
+Legend: B texts.
+"""
+
+import re
+
+import numpy as np
+import torch
+from transformers import AutoModelForSequenceClassification
+
+from in2x.artifacts import In2xError
+
+PHRASE = re.compile(r"[^はがをにでともへの、。！？\s]*[はがをにでともへの、]|[^はがをにでともへの、。！？\s]+[。！？]?|[。！？\s]+")
+
+
+def load(path, *, from_language_model: bool = False):
+    """The preference model of a folder; `from_language_model` puts a fresh head on a language model's body."""
+    extra = {"num_labels": 1} if from_language_model else {}
+    try:
+        return AutoModelForSequenceClassification.from_pretrained(path, dtype=torch.float32, use_safetensors=True, **extra)
+    except (OSError, ValueError) as error:
+        raise In2xError(f"{path}: no preference model could be loaded: {error}") from error
+
+
+def encode(tokenizer, texts: list[str], max_tokens: int = 256) -> dict[str, torch.Tensor]:
+    """Token ids padded on the right, each text closed by the end-of-turn token, whose state is scored."""
+    ids = [item.ids[: max_tokens - 1] + [tokenizer.eos_token_id]
+           for item in tokenizer.backend_tokenizer.encode_batch_fast(texts, add_special_tokens=False)]  # fmt: skip
+    longest = max(map(len, ids))
+    input_ids = torch.full((len(ids), longest), tokenizer.pad_token_id)
+    mask = torch.zeros((len(ids), longest), dtype=torch.long)
+    for row, tokens in enumerate(ids):
+        input_ids[row, : len(tokens)] = torch.tensor(tokens)
+        mask[row, : len(tokens)] = 1
+    return {"input_ids": input_ids, "attention_mask": mask}
+
+
+@torch.inference_mode()
+def naturalness(model, tokenizer, texts: list[str], batch_size: int = 256) -> np.ndarray:
+    """Score of each text, on the logit scale of the Bradley-Terry model: differences are log-odds. Shape B."""
+    model.eval()
+    distinct = sorted(set(texts), key=len)
+    scores: dict[str, float] = {}
+    for start in range(0, len(distinct), batch_size):
+        batch = distinct[start : start + batch_size]
+        logits = model(**encode(tokenizer, batch)).logits.squeeze(-1)
+        scores |= dict(zip(batch, logits.tolist(), strict=True))
+    return np.array([scores[text] for text in texts])
+
+
+def bradley_terry_loss(model, batch: dict) -> tuple[torch.Tensor, dict]:
+    """-log sigmoid(score(chosen) - score(rejected)), the mean over the step's pairs (Bradley and Terry 1952).
+
+    The first half of the batch's rows are the chosen texts, the second half the rejected ones in the same order.
+    """
+    scores = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits.squeeze(-1)
+    chosen, rejected = scores.chunk(2)
+    losses = -torch.nn.functional.logsigmoid(chosen - rejected)
+    correct = (chosen > rejected).float().sum()
+    number = len(chosen)
+    return losses.sum() / batch["num_pairs"], {
+        "loss": (float(losses.detach().sum()), number),
+        "accuracy": (float(correct), number),
+    }
+
+
+def shuffled_phrases(text: str, rng: np.random.Generator) -> str:
+    """The sentence with two neighbouring phrases exchanged: every word is there, the order is not natural."""
+    phrases = PHRASE.findall(text)
+    movable = len(phrases) - 1 if phrases and phrases[-1][-1:] in "。！？" else len(phrases)
+    if movable < 2:
+        return text
+    place = int(rng.integers(movable - 1))
+    phrases[place], phrases[place + 1] = phrases[place + 1], phrases[place]
+    return "".join(phrases)

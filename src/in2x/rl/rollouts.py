@@ -1,0 +1,144 @@
+"""Rollouts: sample groups of completions, and collate them into the tensors that a loss reads.
+
+Legend: P prompts, G group size, B completions, T tokens.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+import torch
+
+from in2x.decoding.generate import generate
+from in2x.model.logprobs import completion_logprobs
+from in2x.model.prompts import chat_prompts, chat_stops
+from in2x.rewards.translation import Group
+from in2x.rl.inputs import LossInputs
+
+
+def sample_groups(model, tokenizer, prompts: pl.DataFrame, *, group_size: int, temperature: float,
+                  max_completion_tokens: int, seed: int) -> list[Group]:  # fmt: skip
+    """Sample `group_size` completions for each row of `prompts` (columns of in2x.records.INSTRUCTIONS)."""
+    prompt_ids = chat_prompts(tokenizer, prompts["prompt"])
+    completions = generate(model, tokenizer, prompt_ids, stop_ids=chat_stops(tokenizer), num_samples=group_size, seed=seed,
+                           temperature=temperature, max_completion_tokens=max_completion_tokens)  # fmt: skip
+    return [
+        Group(row["id"], ids, row["source"], row["reference"], row["direction"].split("-")[1], group)
+        for row, ids, group in zip(prompts.iter_rows(named=True), prompt_ids, completions, strict=True)
+    ]
+
+
+@dataclass(frozen=True)
+class Rollouts:
+    """Completions with what one rollout batch fixes for all of its updates. First axis B.
+
+    input_ids, completion_mask, old_logprobs, sampling_logprobs, ref_logprobs: B x T, padded on the right;
+    advantages: B. ref_logprobs are zero where no reference policy is asked for.
+    """
+
+    ids: list[str]
+    input_ids: torch.Tensor
+    completion_mask: torch.Tensor
+    old_logprobs: torch.Tensor
+    sampling_logprobs: torch.Tensor
+    ref_logprobs: torch.Tensor
+    advantages: torch.Tensor
+    temperature: float
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def mini_batches(self, number: int, rng: np.random.Generator) -> list[torch.Tensor]:
+        """Row numbers of `number` mini-batches of (almost) equal size, drawn at random."""
+        return [torch.from_numpy(np.sort(part)) for part in np.array_split(rng.permutation(len(self)), number) if len(part)]
+
+
+def collate(groups: list[Group], advantages_PG: np.ndarray, informative_P: np.ndarray, policy, pad_token_id: int,
+            temperature: float, micro_batch_tokens: int, reference=None) -> Rollouts:  # fmt: skip
+    """Tensors of the informative groups' completions, shortest first.
+
+    The old log-probabilities are the trainer's own, and those of the frozen `reference`, where there is one, too.
+    """
+    members = [
+        (group, completion, float(advantages_PG[p, g]))
+        for p, group in enumerate(groups) if informative_P[p]
+        for g, completion in enumerate(group.completions)
+    ]  # fmt: skip
+    members.sort(key=lambda member: len(member[0].prompt_ids) + len(member[1].token_ids))
+    longest = max((len(group.prompt_ids) + len(c.token_ids) for group, c, _ in members), default=1)
+    input_ids_BT = torch.full((len(members), longest), pad_token_id)
+    sampling_BT = torch.zeros(input_ids_BT.shape)
+    mask_BT = torch.zeros(input_ids_BT.shape, dtype=torch.bool)
+    for row, (group, completion, _) in enumerate(members):
+        begin, end = len(group.prompt_ids), len(group.prompt_ids) + len(completion.token_ids)
+        input_ids_BT[row, :end] = torch.tensor(group.prompt_ids + completion.token_ids)
+        mask_BT[row, begin:end] = True
+        sampling_BT[row, begin:end] = torch.tensor(completion.sampling_logprobs)
+    rollouts = Rollouts(
+        [group.id for group, _, _ in members], input_ids_BT, mask_BT, torch.zeros(mask_BT.shape), sampling_BT,
+        torch.zeros(mask_BT.shape), torch.tensor([advantage for _, _, advantage in members]), temperature)  # fmt: skip
+    _fill_logprobs(rollouts.old_logprobs, policy, rollouts, micro_batch_tokens)
+    if reference is not None:
+        _fill_logprobs(rollouts.ref_logprobs, reference, rollouts, micro_batch_tokens)
+    return rollouts
+
+
+@torch.inference_mode()
+def _fill_logprobs(into_BT: torch.Tensor, model, rollouts: Rollouts, micro_batch_tokens: int) -> None:
+    model.eval()
+    for rows in micro_batches(rollouts, torch.arange(len(rollouts)), micro_batch_tokens):
+        part = _columns(rollouts, rows)
+        into_BT[rows, : part["input_ids"].shape[1]] = _policy_logprobs(model, part, rollouts.temperature)[0].cpu()
+
+
+def micro_batches(rollouts: Rollouts, rows: torch.Tensor, micro_batch_tokens: int) -> list[torch.Tensor]:
+    """Split row numbers, sorted by length, so that a padded micro-batch has at most micro_batch_tokens."""
+    lengths = _lengths(rollouts, rows).tolist()
+    parts, start = [], 0
+    for place in range(len(rows)):
+        if place > start and (place - start + 1) * max(lengths[start : place + 1]) > micro_batch_tokens:
+            parts.append(rows[start:place])
+            start = place
+    return [*parts, rows[start:]] if len(rows) else []
+
+
+def loss_batches(rollouts: Rollouts, rows: torch.Tensor, micro_batch_tokens: int, max_completion_tokens: int) -> list[dict]:
+    """Micro-batches for the loop, each with the whole mini-batch's counts."""
+    counts = {"num_completions": len(rows), "num_tokens": int(rollouts.completion_mask[rows].sum()),
+              "max_completion_tokens": max_completion_tokens, "temperature": rollouts.temperature}  # fmt: skip
+    return [_columns(rollouts, part) | counts for part in micro_batches(rollouts, rows, micro_batch_tokens)]
+
+
+def policy_loss(algorithm, settings):
+    """The algorithm's loss as the loop calls it: recompute the policy's log-probabilities, then the objective."""
+
+    def loss(model, batch: dict):
+        logprobs_BT, entropy_BT = _policy_logprobs(model, batch, batch["temperature"])
+        output = algorithm.loss(LossInputs(
+            logprobs_BT=logprobs_BT, old_logprobs_BT=batch["old_logprobs"], completion_mask_BT=batch["completion_mask"],
+            advantages_B=batch["advantages"], entropy_BT=entropy_BT, ref_logprobs_BT=batch["ref_logprobs"], sampling_logprobs_BT=batch["sampling_logprobs"],
+            num_completions=batch["num_completions"], num_tokens=batch["num_tokens"],
+            max_completion_tokens=batch["max_completion_tokens"]), settings)  # fmt: skip
+        share = len(batch["advantages"]) / batch["num_completions"]  # the shares of a step's micro-batches add up to 1
+        return output.loss, dict(output.metrics) | {"loss": (float(output.loss.detach()), share)}
+
+    return loss
+
+
+def _policy_logprobs(model, batch: dict, temperature: float):
+    positions_BT = torch.arange(batch["input_ids"].shape[1]).expand(batch["input_ids"].shape)
+    return completion_logprobs(model, batch["input_ids"], positions_BT.to(batch["input_ids"].device), batch["completion_mask"], temperature)
+
+
+def _columns(rollouts: Rollouts, rows: torch.Tensor) -> dict[str, torch.Tensor]:
+    """The tensors of some rows, without the columns that are padding in all of them."""
+    width = int(_lengths(rollouts, rows).max())
+    tensors = {name: getattr(rollouts, name)[rows, :width]
+               for name in ("input_ids", "completion_mask", "old_logprobs", "sampling_logprobs", "ref_logprobs")}  # fmt: skip
+    return tensors | {"advantages": rollouts.advantages[rows]}
+
+
+def _lengths(rollouts: Rollouts, rows: torch.Tensor) -> torch.Tensor:
+    """Tokens of prompt and completion: the position after the last completion token."""
+    mask = rollouts.completion_mask[rows]
+    return mask.shape[1] - mask.flip(1).int().argmax(dim=1)

@@ -1,0 +1,137 @@
+"""The rl stage: trajectory-corrected GRPO (arXiv 2508.14472), or another row of in2x.rl.algorithms, on rollouts.
+
+One rollout batch, as in the paper's algorithm box:
+    1. sample G completions of P prompts at the current temperature;
+    2. reward them: gates, then components standardised in each group;
+    3. advantages within the groups; a group without contrast teaches nothing and is dropped;
+    4. the trainer's own log-probabilities, before the first update;
+    5. one optimizer step for each mini-batch: truly off-policy from the second on.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import torch
+
+from in2x.artifacts import In2xError, read_json, write_json
+from in2x.decoding.translate import dev_chrf
+from in2x.model.loading import load_model, load_tokenizer, save_model
+from in2x.rewards import naturalness
+from in2x.rewards.translation import TranslationReward
+from in2x.rl.advantages import informative_groups
+from in2x.rl.algorithms import ALGORITHMS
+from in2x.rl.inputs import LossSettings
+from in2x.rl.rollouts import collate, loss_batches, policy_loss, sample_groups
+from in2x.sections import RlSection
+from in2x.training.loop import Loop
+from in2x.training.metrics import progress_bar
+from in2x.training.schedule import factor
+
+NUM_EXAMPLES = 8
+
+
+def run(section: RlSection, folder: Path, inputs: Mapping[str, Path]) -> dict:
+    torch.manual_seed(section.seed)
+    tokenizer, policy = load_tokenizer(inputs["sft"] / "model"), load_model(inputs["sft"] / "model")
+    prompts = _prompts(inputs["instruct"] / "rl.parquet", section)
+    reward = TranslationReward(section.reward_weights, naturalness.load(inputs["reward"] / "naturalness"), tokenizer,
+                               section.max_completion_tokens, section.length_buffer_tokens)  # fmt: skip
+    settings = loss_settings(section)
+    reference = load_model(inputs["sft"] / "model").requires_grad_(False) if settings.kl_coefficient else None
+    steps_per_batch = section.batch_completions // section.mini_batch_completions
+    num_steps = section.num_batches * steps_per_batch
+    loop = Loop(policy, section, lambda step: section.lr * factor(section.schedule, step, num_steps, section.warmup_fraction),
+                num_steps, folder)  # fmt: skip
+    keep_at = {round((place + 1) * section.num_batches / section.keep_checkpoints) for place in range(section.keep_checkpoints)}
+    done = loop.step // steps_per_batch
+    with loop.signals(), progress_bar("rl", section.num_batches, done) as bar:
+        for batch in range(done, section.num_batches):
+            measured, examples = rollout_batch(loop, tokenizer, reward, prompts, section, batch, reference)
+            if section.dev_every_batches and (batch + 1) % section.dev_every_batches == 0:
+                measured["dev_chrf"] = dev_chrf(loop.unwrapped, tokenizer, inputs["corpus"], section.num_dev, section.max_completion_tokens)
+            if batch + 1 in keep_at:
+                save_model(loop.unwrapped, tokenizer, folder / "checkpoints" / f"batch-{batch + 1:05}")
+            write_json(folder / "examples.json", examples)
+            bar.advance(note=f"reward {measured['reward']:.3f}  adequacy {measured.get('adequacy', 0):.3f}")
+            loop.after_step(**measured)
+    save_model(loop.unwrapped, tokenizer, folder / "model")
+    return {"algorithm": section.algorithm, "num_steps": loop.step, "num_batches": section.num_batches,
+            "num_rollouts": section.num_batches * section.batch_completions, "num_prompts": len(prompts),
+            "examples": read_json(folder / "examples.json")}  # fmt: skip
+
+
+def rollout_batch(loop: Loop, tokenizer, reward: TranslationReward, prompts: pl.DataFrame, section: RlSection,
+                  batch: int, reference=None) -> tuple[dict, list[dict]]:  # fmt: skip
+    """Sample, reward, and take the mini-batch updates of one rollout batch; returns what is logged, and examples."""
+    progress = batch / max(1, section.num_batches - 1)
+    temperature = section.start_temperature + progress * (section.end_temperature - section.start_temperature)
+    groups = sample_groups(loop.unwrapped, tokenizer, _slice(prompts, section, batch), group_size=section.group_size,
+                           temperature=temperature, max_completion_tokens=section.max_completion_tokens,
+                           seed=section.seed * 1_000_003 + batch)  # fmt: skip
+    rewarded = reward(groups)
+    rewards_PG = torch.from_numpy(rewarded.composed.rewards_PG).float()
+    algorithm = ALGORITHMS[section.algorithm]
+    advantages_PG = algorithm.advantage(rewards_PG)
+    informative_P = informative_groups(rewards_PG, floor=section.min_group_std)
+    rollouts = collate(groups, advantages_PG.numpy(), informative_P.numpy(), loop.unwrapped, tokenizer.pad_token_id,
+                       temperature, section.micro_batch_tokens, reference)  # fmt: skip
+    loss = policy_loss(algorithm, loss_settings(section))
+    rng = np.random.default_rng([section.seed, batch])
+    number = section.batch_completions // section.mini_batch_completions
+    updates = [
+        loop.optimizer_step(loss_batches(rollouts, rows, section.micro_batch_tokens, section.max_completion_tokens), loss,
+                            ids=lambda rows=rows: [rollouts.ids[row] for row in rows])
+        for rows in rollouts.mini_batches(number, rng)
+    ]  # fmt: skip
+    loop.step += number - len(updates)  # mini-batches that had no informative group
+    measured = {name: float(np.mean([update[name] for update in updates])) for name in (updates[0] if updates else ())}
+    return measured | _measures(groups, rewarded, informative_P, section, temperature), _examples(groups, rewarded)
+
+
+def loss_settings(section: RlSection) -> LossSettings:
+    """The algorithm's published settings, with what the recipe sets."""
+    chosen = {name: getattr(section, name) for name in
+              ("clip_high", "clip_low", "dual_clip", "entropy_coefficient", "kl_coefficient", "mismatch_cap", "length_normalise")}  # fmt: skip
+    published = ALGORITHMS[section.algorithm].published
+    return dataclasses.replace(published, **{name: value for name, value in chosen.items() if value is not None})
+
+
+def _prompts(path: Path, section: RlSection) -> pl.DataFrame:
+    prompts = pl.read_parquet(path).filter(pl.col("direction").is_in(section.directions))
+    if prompts.is_empty():
+        raise In2xError(f"{path}: no prompts in the directions {list(section.directions)} (rl.directions)")
+    return prompts.sample(fraction=1.0, shuffle=True, seed=section.seed)
+
+
+def _slice(prompts: pl.DataFrame, section: RlSection, batch: int) -> pl.DataFrame:
+    """The prompts of one rollout batch: one after the other, from the start again when they have run out."""
+    number = section.batch_completions // section.group_size
+    return prompts[[(batch * number + place) % len(prompts) for place in range(number)]]
+
+
+def _measures(groups, rewarded, informative_P, section: RlSection, temperature: float) -> dict[str, float]:
+    means = rewarded.composed.component_means
+    lengths = [len(completion.token_ids) for group in groups for completion in group.completions]
+    failures = [reason for row in rewarded.failures_PG for reason in row if reason]
+    by_gate = {f"gate/{reason}": failures.count(reason) / len(lengths) for reason in sorted(set(failures))}
+    return {
+        "reward": sum(weight * means[name] for name, weight in section.reward_weights.items() if weight and np.isfinite(means[name])),
+        **{name: value for name, value in means.items() if np.isfinite(value)},
+        "gate_pass_fraction": rewarded.composed.passed_fraction, **by_gate,
+        "informative_fraction": float(informative_P.float().mean()),
+        "completion_tokens": float(np.mean(lengths)), "temperature": temperature,
+    }  # fmt: skip
+
+
+def _examples(groups, rewarded) -> list[dict]:
+    rewards_PG = rewarded.composed.rewards_PG
+    return [
+        {"source": group.source, "reference": group.reference, "rollouts": [
+            {"text": completion.text, "reward": float(rewards_PG[p, g]), "failed_gate": rewarded.failures_PG[p][g],
+             "components": {name: float(values[p, g]) for name, values in rewarded.components_PG.items() if np.isfinite(values[p, g])}}
+            for g, completion in enumerate(group.completions)]}
+        for p, group in enumerate(groups[:NUM_EXAMPLES])
+    ]  # fmt: skip

@@ -1,0 +1,59 @@
+"""The evaluate stage on hypotheses made by hand."""
+
+import polars as pl
+import pytest
+
+from in2x.artifacts import read_json, write_json
+from in2x.evaluation.evaluate import role, run
+from in2x.sections import EvaluateSection
+
+REFERENCES = ["彼は毎日学校へ行きます。", "神戸に住んでいます。", "何をしているのですか。", "ありがとうございました。"]
+SYSTEMS = {
+    ("sft", "greedy"): ["彼は学校へ行く。", "神戸が好きだ。", "何をする。", "ありがとう。"],
+    ("rl", "greedy"): ["彼は毎日学校へ行く。", "神戸に住んでいる。", "何をしているの。", "ありがとうございます。"],
+    ("merge", "mbr"): REFERENCES,
+}
+
+
+@pytest.fixture
+def evaluated(tmp_path):
+    rows = [
+        (*system, f"s{number}", "source " + "x" * (9 - number), reference, hypothesis, 5, True)
+        for system, hypotheses in SYSTEMS.items()
+        for number, (reference, hypothesis) in enumerate(zip(REFERENCES, hypotheses, strict=True))
+    ]
+    columns = ["system", "decoding", "segment_id", "source", "reference", "hypothesis", "num_tokens", "finished"]
+    (tmp_path / "translate").mkdir()
+    pl.DataFrame(rows, schema=columns, orient="row").write_parquet(tmp_path / "translate" / "hypotheses.parquet")
+    write_json(tmp_path / "translate" / "manifest.json", {"results": {"target_language": "ja"}})
+    run(EvaluateSection(num_resamples=200, num_samples=3), tmp_path / "evaluate", {"translate": tmp_path / "translate"})
+    return tmp_path / "evaluate"
+
+
+def test_better_output_scores_higher_within_its_interval(evaluated):
+    scores = {(row["system"], row["metric"]): row for row in read_json(evaluated / "scores.json")}
+    assert scores["sft", "chrF2"]["value"] < scores["rl", "chrF2"]["value"] < scores["merge", "chrF2"]["value"] == 100
+    assert scores["merge", "BLEU"]["value"] == pytest.approx(100)
+    assert all(row["low"] <= row["value"] <= row["high"] and row["num_segments"] == 4 for row in scores.values())
+    assert "ja-mecab" in scores["sft", "BLEU"]["signature"]
+
+
+def test_each_system_is_compared_with_the_one_before(evaluated):
+    comparisons = [row for row in read_json(evaluated / "comparisons.json") if row["metric"] == "chrF2"]
+    assert [(row["system_a"], row["system_b"]) for row in comparisons] == [("rl", "sft"), ("merge", "rl")]
+    assert all(row["delta"] > 0 for row in comparisons)
+
+
+def test_samples_show_the_same_segments_of_every_system_from_short_to_long(evaluated):
+    samples = read_json(evaluated / "samples.json")
+    assert len(samples) == 3
+    assert all(set(sample["hypotheses"]) == {"sft/greedy", "rl/greedy", "merge/mbr"} for sample in samples)
+    lengths = [len(sample["source"]) for sample in samples]
+    assert lengths == sorted(lengths)
+
+
+def test_a_metric_that_rewarded_or_selected_is_no_judge():
+    assert role("sft", "greedy", "chrF2") == "judge"
+    assert role("rl", "greedy", "chrF2") == role("merge", "greedy", "chrF2") == "reward"
+    assert role("merge", "mbr", "chrF2") == role("sft", "mbr", "chrF2") == "selector"
+    assert role("merge", "mbr", "BLEU") == "judge"
