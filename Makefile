@@ -29,7 +29,7 @@ clean:
 
 $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || { \
-		echo "in2x needs Python 3.11, 3.12 or 3.13, and $(PYTHON) is" "$$($(PYTHON) --version 2>&1 || true)"; \
+		echo "in2x needs Python 3.11, 3.12 or 3.13, and $(PYTHON) is" "$$($(PYTHON) --version 2>&1 | head -1)"; \
 		echo "Name another one: make PYTHON=python3.12"; exit 1; }
 	$(PYTHON) -m venv .venv
 	.venv/bin/python -m pip install --disable-pip-version-check --quiet -c constraints.txt -e ".[dev]"

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from in2x.overrides import parse_value
 from in2x.recipe import RecipeError, load
 
 ROOT = Path(__file__).parents[1]
@@ -149,6 +150,11 @@ def test_all_problems_are_listed_at_once(write):
     assert sorted(places) == ["pretrain.base", "rl", "rl.lrr", "sft.lr"]
 
 
+def test_a_list_of_wrong_entries_is_not_called_too_short(write):
+    lines = problems(write(FULL.replace("tokens = 10_000\n", "")))
+    assert lines == [f"full.toml: pretrain.phases.{index}.tokens: missing" for index in (0, 1)]
+
+
 def test_toml_that_cannot_be_parsed_is_named_with_its_line(write):
     (line,) = problems(write("seed = 1\nname = \n"))
     assert line.startswith("full.toml: not valid TOML: ") and "line 2" in line
@@ -172,6 +178,11 @@ def test_overrides_are_toml_values_or_else_text(write):
     assert [phase.tokens for phase in recipe.pretrain.phases] == [10_000, 2_000]
     assert recipe.pretrain.phases[0].mixture == {"en": 0.5, "ja:knowledge": 0.5, "documents": 2.0}
     assert recipe.threads == 2
+
+
+@pytest.mark.parametrize("text", ["", "fast", "en-ja", "2024-01-01", "12:30:00", "1\nb = 2", "[1", "{a = }"])
+def test_what_is_no_toml_value_is_text(text):
+    assert parse_value(text) == text
 
 
 def test_the_last_override_of_a_key_counts(write):

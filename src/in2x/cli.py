@@ -127,19 +127,19 @@ def export(
     context: typer.Context,
     model_folder: Annotated[Path, typer.Argument(help="The model of a stage.", show_default=False)],
     dest: Annotated[Path, typer.Argument(help="Folder to write.", show_default=False)],
-    dtype: Annotated[Literal["float32", "float16", "bfloat16"], typer.Option(help="Type of the weights.")] = "float32",
+    dtype: Annotated[Literal["float32", "float16", "bfloat16"], typer.Option(help="Type of the weights.")] = "float16",
 ) -> None:
-    """Copy a model and its tokenizer to a folder that transformers, vLLM and others load."""
+    """Copy a model to a folder that transformers and vLLM load, with what is known of its origin."""
     if context.obj:
         raise typer.BadParameter(f"export reads no recipe: {context.obj[0]} overrides nothing")
     if not (model_folder / "config.json").exists():
         raise In2xError(f"{model_folder}: no model is there; a stage's model is in <run>/<stage>/model")
     if dest.exists() and not (dest / "config.json").exists() and any(dest.iterdir()):
         raise In2xError(f"{dest}: holds other files than a model; give another folder")
-    from in2x.model.loading import load_model, load_tokenizer, save_model
+    from in2x.model import provenance
 
     stages.silence_transformers()
-    save_model(load_model(model_folder, dtype), load_tokenizer(model_folder), dest)
+    provenance.export(model_folder, dest, dtype)
     print(f"{dest}: {sum(file.stat().st_size for file in dest.iterdir()) / 1e6:,.1f} MB")
 
 

@@ -208,7 +208,7 @@ class RlSection(Training):
     max_completion_tokens: Count = 64
     length_buffer_tokens: Count = 16
     """Lc of the soft length penalty: it begins so many tokens before max_completion_tokens."""
-    reward_weights: dict[str, float] = {"adequacy": 1.0, "naturalness": 0.3, "length": 0.5, "repetition": 0.2}
+    reward_weights: dict[str, float] = {"adequacy": 1.0, "naturalness": 0.2, "length": 0.1, "repetition": 0.1}
     clip_high: Positive | None = None
     """Left out, this and the next ones are the algorithm's own (in2x.rl.algorithms); in2x: 0.28, none, 3, 0.01."""
     clip_low: Positive | None = None

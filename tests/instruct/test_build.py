@@ -30,7 +30,8 @@ def test_sft_and_rl_share_no_group(built):
     corpus, sft, rl, _ = built
     assert groups_of(sft, corpus) and groups_of(rl, corpus)
     assert not groups_of(sft, corpus) & groups_of(rl, corpus)
-    assert sft.filter(task="paragraph").height  # whose second and third groups count too
+    parts = sft.filter(task="paragraph")["id"].str.count_matches(r"\+") + 1
+    assert set(parts) == {2, 3}  # whose second and third groups count too
 
 
 def test_an_epoch_takes_one_instruction_per_group(built):
@@ -79,6 +80,15 @@ def test_a_shortfall_is_reported_and_not_filled_up(corpus, tmp_path):
         assert sum(missing.values()) == 1000 - number > 0
         assert "translate en-ja very-difficult" in missing
     assert results["num_rl"] <= 20 and "very-difficult" in (tmp_path / "instruct/card.md").read_text()
+
+
+def test_rl_leaves_a_small_corpus_to_sft(corpus, tmp_path):
+    section = InstructSection(num_sft=100, num_rl=200, tasks={"translate": 1})
+    results = run(section, tmp_path / "instruct", {"corpus": corpus()})
+    assert results["num_rl"] <= 450 / 2 and results["num_sft"] == [100, 100]
+    section = section.model_copy(update={"num_sft": 1000, "num_rl": 1000})
+    results = run(section, tmp_path / "instruct", {"corpus": corpus()})
+    assert 0 < results["num_rl"] <= 450 / 3 and results["num_sft"][0] >= 200
 
 
 def test_rows_depend_on_the_seed_and_not_on_the_order(corpus, tmp_path):

@@ -51,7 +51,8 @@ def test_register_is_the_references():
 
 
 def test_paragraphs_have_as_many_sentences_on_both_sides():
-    pairs = frame(*((f"It is {n}.", f"{n}だ。") for n in range(20)), ("One. Two.", "一だ。二だ。"), ("No mark", "ない"))
+    whole = [(f"It is {n}.", f"{n}だ。") for n in range(21)]  # the last one stays alone
+    pairs = frame(*whole, ("One. Two.", "一だ。二だ。"), ("No mark", "ない"), ("One. Two.", "一と二だ。"))
     rows = made("paragraph", pairs)
     assert {len(row["rows"]) for row in rows} == {2, 3}
     assert {"\n" in row["source"] for row in rows} == {True, False}
@@ -59,7 +60,10 @@ def test_paragraphs_have_as_many_sentences_on_both_sides():
         english, japanese = sorted((row["source"], row["reference"]), key=str.isascii, reverse=True)
         assert len(re.findall(r"\.", english)) == len(re.findall("。", japanese)) == len(row["rows"])
         assert english.count("\n") == japanese.count("\n")
-        assert " " not in japanese and not {20, 21} & set(row["rows"])
+        assert re.fullmatch(r"(It is \d+\.[ \n]?)+", english) and english.count("It is") == len(
+            re.split(r"(?<=\.)\s", english)
+        )
+        assert " " not in japanese and max(row["rows"]) < 20
         assert row["prompt"].endswith(":\n" + row["source"])
 
 
@@ -101,6 +105,7 @@ def test_other_targets_have_no_register_and_no_glossary(language):
     pairs = frame(("Ken went.", "Ken ging.")).with_columns(register=pl.lit("unknown"))
     for task in ("register", "glossary"):
         assert TASKS[task].candidates(pairs, Languages("en", language)).is_empty()
+    assert TASKS["glossary"].candidates(glossary_pairs(), Languages("en", language)).is_empty()
     assert len(TASKS["translate"].candidates(pairs, Languages("en", language))) == 2
 
 
@@ -114,7 +119,11 @@ def glossary_pairs() -> pl.DataFrame:
     rows += [(f"We {next(verbs)} Mary.", f"メリー、{n}回。") for n in range(6)]  # a rarer spelling
     rows += [(f"We {next(verbs)} New York.", f"ニューヨーク、{n}回。") for n in range(9)]  # not York
     rows += [(f"The man {next(verbs)} a piano.", f"ピアノ、{n}回。") for n in range(5)]
-    rows += [(f"We {next(verbs)} a harp.", f"ハープ、{n}回。") for n in range(4)]  # too few
+    rows += [(f"We {next(verbs)} a harp.", f"ハープ、{n}回。") for n in range(4)]  # too few together
+    rows += [(f"We {next(verbs)} a harp.", "回。"), (f"We {next(verbs)} this.", "ハープ。")]
+    rows += [(f"We {next(verbs)} Ken.", f"{n}回。") for n in range(30)]
+    rows += [(f"We {next(verbs)} Ken.", f"ロン、{n}回。") for n in range(6)]  # Ron, at times with Ken
+    rows += [(f"We {next(verbs)} this.", f"ロン、{n}回。") for n in range(3)]
     rows += [(f"The {next(verbs)} it.", f"パント、{n}回。") for n in range(9)]  # "The" is no name
     rows += [(f"We {next(verbs)} Romeo.", f"ロミオ、{n}回。") for n in range(3)]
     rows += [(f"We {next(verbs)} Romeo, Juliet.", f"ロミオ、{n}回。") for n in range(30)]

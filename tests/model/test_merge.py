@@ -138,11 +138,11 @@ def run(stages, folder, best, section=None):
     def translate(model, tokenizer, sources, target_language, max_completion_tokens, batch_size):
         calls.append((sources, target_language, max_completion_tokens, batch_size))
         good = best(merge.parameters_of(model))
-        return ["どうも", "さよなら" if good else "さ"]
+        return ["どうも", "さよなら" if good else "さ"][: len(sources)]
 
     section = section or MergeSection(weights=(0.25,), densities=(0.5,), num_saliency_segments=2)
     results = merge.run(section, folder, stages[0], translate)
-    assert all(call == (["Hello", "Bye"], "ja", 64, 256) for call in calls)
+    assert all(call == (["Hello", "Bye"][: section.num_dev], "ja", 64, 256) for call in calls)
     return results
 
 
@@ -192,6 +192,12 @@ def test_stage_obim_takes_each_parameter_from_one_checkpoint(stages, tmp_path):
         saliencies.append(merge.saliency(sft, source, merge.fisher_diagonal(model, batches)))
     expected = merge.obim(sft, [last, previous], saliencies, 0.25)
     assert all(torch.equal(merged[name], expected[name]) for name in expected)
+
+
+def test_stage_uses_no_more_segments_than_it_is_told(stages, tmp_path, tokenizer):
+    section = MergeSection(methods=("linear",), weights=(0.5,), num_dev=1, num_saliency_segments=1)
+    run(stages, tmp_path / "merge", lambda found: True, section)
+    assert len(list(merge._calibration(section, tokenizer, stages[0]["instruct"]))) == 1
 
 
 def test_snapshots_are_in_step_order_and_two_are_needed(stages):

@@ -67,7 +67,7 @@ max_completion_tokens = 32
 [rl]
 lr = 3e-4
 length_normalise = "sequence-mean"
-num_batches = 40
+num_batches = 80
 batch_completions = 128
 mini_batch_completions = 32
 group_size = 8
@@ -83,6 +83,7 @@ num_saliency_segments = 32
 [translate]
 num_segments = 200
 num_candidates = 8
+temperature = 0.5
 max_completion_tokens = 32
 
 [evaluate]

@@ -26,9 +26,9 @@ def test_merging_and_mbr_keep_what_rl_learned(chrf):
 
 def test_rl_raises_its_own_reward(cipher_run):
     log = pl.read_ndjson(cipher_run.folder / "rl" / "metrics.jsonl", infer_schema_length=None)
-    assert log["adequacy"].tail(10).mean() > log["adequacy"].head(10).mean()
+    assert log["component/adequacy"].tail(10).mean() > log["component/adequacy"].head(10).mean()
     assert log["ratio"].is_not_null().all() and (log["informative_fraction"] <= 1).all()
-    assert log["step"].to_list() == list(range(4, 164, 4))
+    assert log["step"].to_list() == list(range(4, 324, 4))
 
 
 def test_sft_and_rl_prompts_share_no_group_and_no_test_sentence(cipher_run):

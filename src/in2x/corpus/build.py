@@ -35,15 +35,16 @@ def run(section: CorpusSection, folder: Path, inputs: Mapping[str, Path]) -> dic
     pairs, repeated = _without_repeats(pairs)
     rejected = pl.concat([rejected, bad.select(REJECTED), repeated.select(REJECTED)])
     if pairs.is_empty():
-        raise In2xError(f"corpus: every row was rejected: {count(rejected, 'reason')}; see {folder / 'rejected.parquet'}")
+        _write(rejected, folder / "rejected.parquet")
+        raise In2xError(f"corpus: every row was rejected: {count(rejected, 'reason')}; "
+                        f"see {folder / 'rejected.parquet'}")  # fmt: skip
     pairs = tag_domains(pairs, source_language, target_language)
     pairs, similarity = split_by_group(pairs, section)
     set_aside = pairs.filter(split="aside").with_columns(reason=pl.lit("variant of a held-out sentence"))
     rejected = pl.concat([rejected, set_aside.select(REJECTED)])
     pairs = pairs.filter(pl.col("split") != "aside").select(PAIRS)
     for name, frame in {"pairs": pairs, "text": texts, "rejected": rejected}.items():
-        with atomic(folder / f"{name}.parquet") as temporary:
-            frame.write_parquet(temporary)
+        _write(frame, folder / f"{name}.parquet")
     return {
         "num_read": num_read,
         "num_rejected": count(rejected, "reason"),
@@ -68,6 +69,11 @@ def count(frame: pl.DataFrame, column: str) -> dict[str, int]:
     return dict(frame[column].value_counts(sort=True).iter_rows())
 
 
+def _write(frame: pl.DataFrame, path: Path) -> None:
+    with atomic(path) as temporary:
+        frame.write_parquet(temporary)
+
+
 def _read_sources(sources: tuple[Source, ...]) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame, dict[str, int]]:
     """All pairs, all monolingual texts, the broken rows, and the number of rows read by source."""
     string = pl.String
@@ -89,8 +95,8 @@ def _read_sources(sources: tuple[Source, ...]) -> tuple[pl.DataFrame, pl.DataFra
                 source=pl.col("raw"), target=pl.lit(None, string), reason=pl.format("broken: {}", pl.col("reason")),
             ))  # fmt: skip
         num_read[source.name] = len(rows)
-        frames, columns = (texts, ("id", "language", "text")) if source.kind == "text" else (pairs, ("id", "source", "target"))
-        frames.append(rows.select(columns).with_columns(origin=pl.lit(source.name)))
+        frames, columns = (texts, ("language", "text")) if source.kind == "text" else (pairs, ("source", "target"))
+        frames.append(rows.select("id", *columns, origin=pl.lit(source.name)))
     num_read = {name: number for name, number in num_read.items() if number}
     return pl.concat(pairs), pl.concat(texts), pl.concat(broken), num_read
 
@@ -106,8 +112,9 @@ def _without_repeats(pairs: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
 def split_by_group(pairs: pl.DataFrame, section: CorpusSection) -> tuple[pl.DataFrame, dict[str, float]]:
     """Add the columns `group` and `split`: "train", "dev", "test", or "aside" for the variants of held-out rows.
 
-    Which groups are held out is decided by a hash of their content, so it depends neither on the order of the rows nor
-    on what else is in the corpus. Returns also the highest similarity of held-out to training sentences, by side.
+    Which groups are held out is decided by a hash of their content, never by the order of the rows (of rows with one
+    source the first is taken). More rows elsewhere may crowd a sentence out of the held-out ones, but they bring none
+    in that was trained on before. Returns also the highest similarity of held-out to training sentences, by side.
     """
     languages = section.pair.split("-")
     sizes = [SHINGLE_CHARS.get(language, DEFAULT_SHINGLE_CHARS) for language in languages]
@@ -115,12 +122,8 @@ def split_by_group(pairs: pl.DataFrame, section: CorpusSection) -> tuple[pl.Data
     sides = [keys["source"].to_list(), keys["target"].to_list()]
     groups = near_duplicate_groups(sides, sizes, section.similarity)
     split = _assign_splits(groups, sides[0], section)
-    split = _set_leaks_aside(split, sides, sizes, section.similarity)
-    held_out, train = np.isin(split, ["dev", "test"]), split == "train"
-    similarity = {
-        language: round(float(highest_similarity(_take(keys, held_out), _take(keys, train), size).max(initial=0)), 3)
-        for language, keys, size in zip(languages, sides, sizes, strict=True)
-    }
+    split, highest = _set_leaks_aside(split, sides, sizes, section.similarity)
+    similarity = dict(zip(languages, highest, strict=True))
     return pairs.with_columns(group=pl.Series(groups), split=pl.Series(split)), similarity
 
 
@@ -131,8 +134,8 @@ def _assign_splits(groups: np.ndarray, keys: list[str], section: CorpusSection) 
     small = [rows for rows in members.values() if len(rows) <= section.max_held_out_group]
     wanted = section.num_dev + section.num_test
     if len(small) < 2 * wanted:
-        raise In2xError(f"corpus: {len(small)} groups of sentences can't give {wanted} held-out ones and leave as many to "
-                        "train on; lower corpus.num_dev and corpus.num_test")  # fmt: skip
+        raise In2xError(f"corpus: {len(small)} groups of sentences can't give {wanted} held-out ones and leave as many "
+                        "to train on; lower corpus.num_dev and corpus.num_test")  # fmt: skip
     ranked = sorted(small, key=lambda rows: _hash(min(keys[row] for row in rows)))
     split = np.full(len(groups), "train", dtype="<U5")
     for place, rows in enumerate(ranked[:wanted]):
@@ -142,15 +145,19 @@ def _assign_splits(groups: np.ndarray, keys: list[str], section: CorpusSection) 
     return split
 
 
-def _set_leaks_aside(split: np.ndarray, sides: list[list[str]], sizes: list[int], threshold: float) -> np.ndarray:
-    """Set training rows aside that exact similarity, where MinHash only estimates, shows to be held-out rows' twins."""
-    held_out = np.isin(split, ["dev", "test"])
-    train = np.flatnonzero(split == "train")
-    for keys, size in zip(sides, sizes, strict=True):
-        similarity = highest_similarity([keys[row] for row in train], _take(keys, held_out), size, batch_size=20_000)
-        split[train[similarity >= threshold]] = "aside"
-        train = np.flatnonzero(split == "train")
-    return split
+def _set_leaks_aside(split: np.ndarray, sides: list[list[str]], sizes: list[int],
+                     threshold: float) -> tuple[np.ndarray, list[float]]:  # fmt: skip
+    """Set training rows aside that exact similarity, where MinHash only estimates, shows to be held-out rows' twins.
+
+    Returns also, by side, the highest similarity of the remaining training rows to held-out ones.
+    """
+    held_out, train = np.isin(split, ["dev", "test"]), split == "train"
+    similarity = np.stack([highest_similarity(_take(keys, train), _take(keys, held_out), size)
+                           for keys, size in zip(sides, sizes, strict=True)])  # fmt: skip
+    leaks = (similarity >= threshold).any(axis=0)
+    split = split.copy()
+    split[np.flatnonzero(train)[leaks]] = "aside"
+    return split, [round(float(side.max(initial=0)), 3) for side in similarity[:, ~leaks]]
 
 
 def _take(keys: list[str], mask: np.ndarray) -> list[str]:

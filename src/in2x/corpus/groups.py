@@ -14,7 +14,8 @@ from scipy.sparse.csgraph import connected_components
 
 NUM_HASHES = 64
 ROWS_PER_BAND = 4
-EMPTY = np.uint64(2**64 - 1)
+BLOCK_SHINGLES = 1 << 14  # hashed at a time, so that they stay in the processor's cache
+BATCH_QUERIES = 20_000
 
 
 def shingle_hashes(keys: list[str], size: int) -> tuple[np.ndarray, np.ndarray]:
@@ -40,9 +41,13 @@ def shingle_hashes(keys: list[str], size: int) -> tuple[np.ndarray, np.ndarray]:
 def minhash(hashes: np.ndarray, offsets: np.ndarray, num_hashes: int = NUM_HASHES) -> np.ndarray:
     """MinHash signatures, N x K: the least value of each of K hash functions over a row's shingles."""
     random = np.random.default_rng(20250814)
+    salts = random.integers(1, 2**63, num_hashes, dtype=np.uint64)
     signatures = np.empty((len(offsets) - 1, num_hashes), np.uint64)
-    for column, salt in enumerate(random.integers(1, 2**63, num_hashes, dtype=np.uint64)):
-        signatures[:, column] = np.minimum.reduceat(_mix(hashes ^ salt), offsets[:-1])
+    edges = np.unique(np.append(np.searchsorted(offsets, np.arange(0, len(hashes), BLOCK_SHINGLES)), len(offsets) - 1))
+    for begin, end in zip(edges[:-1], edges[1:], strict=True):
+        block, starts = hashes[offsets[begin] : offsets[end]], offsets[begin:end] - offsets[begin]
+        for column, salt in enumerate(salts):
+            signatures[begin:end, column] = np.minimum.reduceat(_mix(block ^ salt), starts)
     return signatures
 
 
@@ -63,18 +68,24 @@ def near_duplicate_groups(sides: list[list[str]], sizes: list[int], threshold: f
     return connected_components(graph, directed=False)[1].astype(np.int64)
 
 
-def highest_similarity(queries: list[str], keys: list[str], size: int, batch_size: int = 256) -> np.ndarray:
-    """Exact highest Jaccard similarity of each query's shingles with those of any key (0 where there are no keys)."""
+def highest_similarity(queries: list[str], keys: list[str], size: int) -> np.ndarray:
+    """Exact highest Jaccard similarity of each query's shingles with those of any key (0 where there are no keys).
+
+    The product of incidence matrices is taken over the keys' shingles only, so let `keys` be the smaller side.
+    """
     if not queries or not keys:
         return np.zeros(len(queries))
     matrix, num_shingles = _incidence(queries + keys, size)
     queries_by_shingle, keys_by_shingle = matrix[: len(queries)], matrix[len(queries) :].T.tocsr()
     highest = np.zeros(len(queries))
-    for start in range(0, len(queries), batch_size):
-        rows = slice(start, min(start + batch_size, len(queries)))
-        shared = (queries_by_shingle[rows] @ keys_by_shingle).tocoo()
-        union = num_shingles[start + shared.row] + num_shingles[len(queries) + shared.col] - shared.data
-        np.maximum.at(highest, start + shared.row, shared.data / union)
+    for start in range(0, len(queries), BATCH_QUERIES):
+        shared = queries_by_shingle[start : start + BATCH_QUERIES] @ keys_by_shingle
+        num_pairs = np.diff(shared.indptr)
+        own = np.repeat(num_shingles[start : start + len(num_pairs)], num_pairs)
+        similarity = shared.data / (own + num_shingles[len(queries) + shared.indices] - shared.data)
+        found = np.flatnonzero(num_pairs)
+        if len(found):
+            highest[start + found] = np.maximum.reduceat(similarity, shared.indptr[found])
     return highest
 
 
@@ -89,37 +100,51 @@ def _incidence(keys: list[str], size: int) -> tuple[csr_matrix, np.ndarray]:
 
 
 def _links(keys: list[str], size: int, threshold: float) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Pairs of rows to join: each row with the first of its bucket, if the two are similar enough."""
+    """Pairs of rows to join: each row with the first of its key, and with those of its bucket that are similar."""
     first_of_key = pl.Series(keys).to_frame("key").with_row_index().select(
         pl.col("index").first().over("key"))["index"].to_numpy().astype(np.int64)
     links = [(np.arange(len(keys)), first_of_key)]
     distinct = np.unique(first_of_key)
     signatures = minhash(*shingle_hashes([keys[row] for row in distinct], size))
+    twins_together = np.lexsort((signatures[:, 0], signatures[:, -1]))
     for band in range(0, signatures.shape[1], ROWS_PER_BAND):
-        bucket = signatures[:, band : band + ROWS_PER_BAND].copy().view(f"V{8 * ROWS_PER_BAND}").ravel()
-        links += [(distinct[left], distinct[right]) for left, right in _similar_in_buckets(bucket, signatures, threshold)]
+        bucket = _bucket(signatures[:, band : band + ROWS_PER_BAND])
+        pairs = _similar_in_buckets(bucket, twins_together, signatures, threshold)
+        links += [(distinct[left], distinct[right]) for left, right in pairs]
     return links
 
 
-def _similar_in_buckets(bucket, signatures, threshold):
-    """Neighbours in each bucket (ordered by the whole signature, so that twins stand side by side), and first ones."""
-    _, numbers = np.unique(bucket, return_inverse=True)
-    order = np.lexsort((signatures[:, 0], signatures[:, -1], numbers))
-    sorted_numbers = numbers[order]
-    first = np.searchsorted(sorted_numbers, sorted_numbers, side="left")
+def _bucket(band: np.ndarray) -> np.ndarray:
+    """One number for a band's values."""
+    number = np.zeros(len(band), np.uint64)
+    for column in band.T:
+        number = _mix(number ^ column)
+    return number
+
+
+def _similar_in_buckets(bucket, order, signatures, threshold):
+    """Neighbours in each bucket, where rows keep the given order, and first ones."""
+    order = order[np.argsort(bucket[order], kind="stable")]
+    bucket = bucket[order]
+    same = bucket[1:] == bucket[:-1]
+    shared = np.append(same, False) | np.append(False, same)  # rows that are alone in their bucket have no neighbour
+    order, bucket = order[shared], bucket[shared]
     for step in (1, 2, 3):
-        same = sorted_numbers[step:] == sorted_numbers[:-step]
+        same = bucket[step:] == bucket[:-step]
         yield _accept(order[step:][same], order[:-step][same], signatures, threshold)
-    yield _accept(order, order[first], signatures, threshold)
+    yield _accept(order, order[np.searchsorted(bucket, bucket, side="left")], signatures, threshold)
 
 
 def _accept(left, right, signatures, threshold):
-    agreement = (signatures[left] == signatures[right]).mean(axis=1)
+    agreement = np.count_nonzero(signatures[left] == signatures[right], axis=1) / signatures.shape[1]
     return left[agreement >= threshold], right[agreement >= threshold]
 
 
 def _mix(values: np.ndarray) -> np.ndarray:
     """SplitMix64 finaliser (Steele et al. 2014): spreads every input bit over the output."""
-    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return values ^ (values >> np.uint64(31))
+    values = values ^ (values >> np.uint64(30))
+    values *= np.uint64(0xBF58476D1CE4E5B9)
+    values ^= values >> np.uint64(27)
+    values *= np.uint64(0x94D049BB133111EB)
+    values ^= values >> np.uint64(31)
+    return values

@@ -12,24 +12,17 @@ The happy path is vectorised (a million lines of JSON take about three seconds);
 rows of JSON is parsed again, row by row.
 """
 
-import difflib
-import gzip
 import json
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
 
-from in2x.artifacts import In2xError
+from in2x.corpus.files import CorpusError, check_file, nearest, read_lines
 
 BROKEN = {"origin": pl.String, "line": pl.Int64, "raw": pl.String, "reason": pl.String}
 RAW_CHARACTERS = 200
 _OPTIONAL = ("id", "document")
-
-
-class CorpusError(In2xError, ValueError):
-    """A source that can't be used as a whole; the message says how to mend it."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +44,7 @@ def read(source) -> ReadResult:
         CorpusError: the source as a whole is unusable.
     """
     if source.kind not in READERS:
-        raise CorpusError(f"{source.name}: unknown kind {source.kind!r}{_nearest(source.kind, READERS)}")
+        raise CorpusError(f"{source.name}: unknown kind {source.kind!r}{nearest(source.kind, READERS)}")
     frame = READERS[source.kind](source)
     origin = source.dataset if source.kind == "huggingface" else _origin(source.path)
     if frame.is_empty():
@@ -86,7 +79,7 @@ def _with_ids(frame: pl.DataFrame, name: str) -> pl.DataFrame:
 def _read_tsv(source) -> pl.DataFrame:
     """Tab-separated, without quoting; a header, unless both columns are indices, which count from 0."""
     path, columns = Path(source.path), _pair_columns(source)
-    lines = _read_lines(path)
+    lines = read_lines(path)
     count = pl.col("fields").list.len()
     if all(column.isdigit() for column in columns):
         places = dict(zip(("source", "target"), map(int, columns), strict=True))
@@ -120,7 +113,7 @@ def _read_jsonl(source) -> pl.DataFrame:
 
 def _read_parquet(source) -> pl.DataFrame:
     path = Path(source.path)
-    _check_file(path)
+    check_file(path)
     try:
         frame = pl.read_parquet(path)
     except pl.exceptions.PolarsError as error:
@@ -135,7 +128,7 @@ def _read_moses(source) -> pl.DataFrame:
         CorpusError: the counts differ. Which lines are missing can't be known, so no pair can be trusted.
     """
     paths = [Path(path) for path in source.path]
-    sides = [_read_lines(path) for path in paths]
+    sides = [read_lines(path) for path in paths]
     if len(sides[0]) != len(sides[1]):
         raise CorpusError(
             f"{paths[0]} has {len(sides[0])} lines, {paths[1]} has {len(sides[1])}; expected equally many. "
@@ -173,7 +166,7 @@ def _read_text(source) -> pl.DataFrame:
     if ".jsonl" in path.suffixes:
         frame = _jsonl(path, {"text": (source.columns or ("text",))[0]})
     else:
-        frame = _read_lines(path).filter(pl.col("raw").str.strip_chars() != "").with_columns(text="raw")
+        frame = read_lines(path).filter(pl.col("raw").str.strip_chars() != "").with_columns(text="raw")
     frame = frame.with_columns(language=pl.lit(source.language))
     return frame.select("language", pl.exclude("language", "document"))
 
@@ -201,7 +194,7 @@ def _pair_columns(source) -> tuple[str, str]:
 def _check_column(column: str, found, origin, hint: str = "") -> None:
     if column not in found:
         listed = ", ".join(map(repr, list(found)[:20]))
-        raise CorpusError(f"{origin}: no column {column!r}; it has {listed}{_nearest(column, found)}{hint}")
+        raise CorpusError(f"{origin}: no column {column!r}; it has {listed}{nearest(column, found)}{hint}")
 
 
 def _from_frame(frame: pl.DataFrame, columns: tuple[str, str], origin) -> pl.DataFrame:
@@ -238,7 +231,7 @@ def _missing(columns: dict[str, str]) -> pl.Expr:
 
 def _jsonl(path: Path, columns: dict[str, str]) -> pl.DataFrame:
     """Fields of JSON objects, one a line, as text; `columns` maps our name to the user's."""
-    lines = _read_lines(path).filter(pl.col("raw").str.strip_chars() != "")
+    lines = read_lines(path).filter(pl.col("raw").str.strip_chars() != "")
     first = next((row for row in map(_object, lines["raw"].head(1000)) if row), {})
     inner = first.get("translation") if isinstance(first.get("translation"), dict) else {}
     nested = {name for name in columns.values() if name in inner and name not in first}
@@ -302,121 +295,6 @@ def _fields(raw: str, keys: dict[str, tuple[str, ...]]) -> list[str | None]:
         # Half a surrogate pair can't be stored.
         values.append(value and value.encode("utf-8", "replace").decode())
     return [*values, None]
-
-
-# --- files ------------------------------------------------------------------------------------------------
-
-_FORMATS = {
-    b"PK\x03\x04": "a zip archive: unzip it first",
-    b"\x28\xb5\x2f\xfd": "Zstandard data: decompress it first (zstd -d)",
-    b"\xfd7zXZ\x00": "xz data: decompress it first (xz -d)",
-    b"BZh": "bzip2 data: decompress it first (bzip2 -d)",
-    b"PAR1": 'parquet: use kind = "parquet"',
-}
-_ENCODINGS = {"CP932": "Shift-JIS", "EUC-JP": "EUC-JP"}  # by a name that both Python and iconv know
-
-
-def _read_lines(path: Path) -> pl.DataFrame:
-    """Lines of a UTF-8 file, maybe gzipped: line, raw, and a reason for those that aren't UTF-8.
-
-    Raises:
-        CorpusError: no such file, empty, cut short, or as a whole not UTF-8.
-    """
-    data = _bytes(path)
-    try:
-        lines, reasons = _split(data.decode()), None
-    except UnicodeDecodeError as error:
-        lines, reasons = _salvage(path, data, error)
-    frame = pl.DataFrame({"raw": lines, "reason": reasons}, schema={"raw": pl.String, "reason": pl.String})
-    line = pl.int_range(1, pl.len() + 1, dtype=pl.Int64)
-    return frame.select(line.alias("line"), pl.col("raw").str.strip_suffix("\r"), "reason")
-
-
-def _split(text: str) -> list[str]:
-    """Lines that end in LF, CRLF or (in a file without any LF) CR; blank ones at the end don't count."""
-    if "\n" not in text:
-        text = text.replace("\r", "\n")
-    return text.rstrip("\r\n").split("\n")
-
-
-def _bytes(path: Path) -> bytes:
-    _check_file(path)
-    data = path.read_bytes()
-    if data.startswith(b"\x1f\x8b"):
-        try:
-            data = gzip.decompress(data)
-        except (EOFError, OSError, zlib.error) as error:
-            raise CorpusError(f"{path}: gzip data damaged or cut short ({error}); get it again") from error
-    elif path.suffix == ".gz" and data:
-        raise CorpusError(f"{path}: named .gz, but not gzip data: it starts with {data[:4]!r}; rename it")
-    data = data.removeprefix(b"\xef\xbb\xbf")
-    for magic, mend in _FORMATS.items():
-        if data.startswith(magic):
-            raise CorpusError(f"{path}: expected text, but this is {mend}")
-    if data.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\x00" in data[:200]:
-        raise CorpusError(f"{path}: line 1: expected UTF-8, but this is UTF-16. {_convert(path, 'UTF-16')}")
-    if not data.strip():
-        raise CorpusError(f"{path}: empty; expected UTF-8 text, one row a line")
-    return data
-
-
-def _salvage(path: Path, data: bytes, error: UnicodeDecodeError) -> tuple[list[str], list[str | None]]:
-    """Decode line by line; raise where most lines beyond ASCII aren't UTF-8: it is another encoding."""
-    lines, reasons, num_foreign = [], [], 0
-    for line in data.rstrip(b"\r\n").split(b"\n"):
-        reason = None
-        try:
-            text = line.decode()
-        except UnicodeDecodeError as wrong:
-            text = line.decode(errors="replace")
-            reason = f"not UTF-8: byte {line[wrong.start]:#04x} at {wrong.start + 1}"
-        num_foreign += not line.isascii()
-        lines.append(text)
-        reasons.append(reason)
-    num_wrong = len(reasons) - reasons.count(None)
-    if 2 * num_wrong > num_foreign:
-        line = data.count(b"\n", 0, error.start) + 1
-        byte = error.start - data.rfind(b"\n", 0, error.start)
-        looks, name = _guess(data)
-        where = f"{path}: line {line}, byte {byte} ({data[error.start]:#04x})"
-        raise CorpusError(f"{where}: expected UTF-8{looks}. {_convert(path, name)}") from error
-    return lines, reasons
-
-
-def _guess(data: bytes) -> tuple[str, str]:
-    """The encoding that finds most kana in the first lines: what to say about it, and its name."""
-    sample = b"\n".join(data.split(b"\n", 2000)[:2000])
-    kana = {}
-    for encoding in _ENCODINGS:
-        text = sample.decode(encoding, errors="replace")
-        kana[encoding] = sum("ぁ" <= character <= "ヶ" for character in text) - 5 * text.count("\ufffd")
-    best = max(kana, key=kana.get)
-    return (f"; it looks like {_ENCODINGS[best]}", best) if kana[best] > 0 else ("", "ITS-ENCODING")
-
-
-def _convert(path: Path, encoding: str) -> str:
-    unzip, file = (f"gzip -dc {path} | ", "") if path.suffix == ".gz" else ("", f" {path}")
-    return f"Convert it: {unzip}iconv -f {encoding} -t UTF-8{file} > {path.name.removesuffix('.gz')}.utf8"
-
-
-def _check_file(path: Path) -> None:
-    if path.is_dir():
-        names = sorted(other.name for other in path.iterdir())[:5]
-        raise CorpusError(f"{path}: a folder; expected a file, such as one of {names}")
-    if path.exists():
-        return
-    folder = path.parent
-    if not folder.is_dir():
-        raise CorpusError(f"{path}: no such file; the folder {folder} doesn't exist either")
-    names = sorted(other.name for other in folder.iterdir())
-    raise CorpusError(f"{path}: no such file{_nearest(path.name, names)}")
-
-
-def _nearest(name: str, names) -> str:
-    names = list(names)
-    close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-    close += [other for other in names if other.lower().startswith(name.lower())]
-    return f"; did you mean {close[0]!r}?" if close else ""
 
 
 def _first_line(error: Exception) -> str:

@@ -1,7 +1,7 @@
 """The translate stage: the test set through the model of every stage, greedy; and through the last one by MBR.
 
 A base model is prompted as its training documents begin, the source on a line of its own; from SFT on, models are
-asked in their chat template. Writes hypotheses.parquet (in2x.records.HYPOTHESES), and the candidates that MBR chose from.
+asked in their chat template. Writes hypotheses.parquet (in2x.records.HYPOTHESES).
 """
 
 import time
@@ -16,7 +16,7 @@ from in2x.decoding.mbr import select
 from in2x.evaluation.chrf import pairwise_chrf
 from in2x.evaluation.metrics import chrf_statistics
 from in2x.instruct.prompts import translation_prompt
-from in2x.model.loading import load_model, load_tokenizer
+from in2x.model.loading import load_model, load_tokenizer, on_device
 from in2x.model.prompts import chat_prompts, chat_stops, line_prompts, line_stops
 from in2x.records import HYPOTHESES, Completion
 from in2x.sections import TranslateSection
@@ -99,7 +99,7 @@ def _systems(inputs: Mapping[str, Path]):
 def _translate(section: TranslateSection, test: pl.DataFrame, target_language: str, system: str, model_path, style: str,
                decoding: str) -> pl.DataFrame:  # fmt: skip
     """One system's hypotheses for the test set."""
-    model, tokenizer = load_model(model_path), load_tokenizer(model_path)
+    model, tokenizer = on_device(load_model(model_path)), load_tokenizer(model_path)
     sampling = {"num_samples": section.num_candidates, "temperature": section.temperature} if decoding == "mbr" else {}
     start = time.monotonic()
     with progress_bar(f"translate/{system} {decoding}", len(test)) as bar:

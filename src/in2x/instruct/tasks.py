@@ -98,8 +98,7 @@ def paraphrase(pairs: pl.DataFrame, languages: Languages) -> pl.DataFrame:
     fewer = pl.col("pronouns_2") < pl.col("pronouns")
     # Without a difference in pronouns the parity of the rows decides which one asks: one order, at random.
     even = (pl.col("row") + pl.col("row_2")) % 2 == (pl.col("row") < pl.col("row_2")).cast(pl.UInt32)
-    other = pl.col("row") != pl.col("row_2")
-    chosen = joined.filter(other, fewer | (pl.col("pronouns") == pl.col("pronouns_2")) & even)
+    chosen = joined.filter(fewer | (pl.col("pronouns") == pl.col("pronouns_2")) & even)
     least, greatest = PARAPHRASE_SIMILARITY
     similarity = [_similarity(a, b) for a, b in zip(chosen["target"], chosen["target_2"], strict=True)]
     return chosen.filter(pl.Series(similarity, dtype=pl.Float64).is_between(least, greatest)).select(

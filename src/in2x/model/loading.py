@@ -12,18 +12,31 @@ from transformers import (
     Qwen3Config,
 )
 
-from in2x.artifacts import In2xError, atomic
+from in2x.artifacts import In2xError, atomic, read_json, write_json
 from in2x.model.tokenizer import ASSISTANT, END_OF_TEXT
 
 CONFIGS = {"qwen3": Qwen3Config, "llama": LlamaConfig}
 
 
 def load_model(path: str | Path, dtype: str = "float32") -> PreTrainedModel:
-    """Load a causal language model; weights stored in half precision are computed in `dtype`."""
+    """Load a causal language model; weights stored in half precision are computed in `dtype`.
+
+    Raises:
+        In2xError: there is no model, or some of its weights are missing, which transformers would draw at random.
+    """
     try:
-        return AutoModelForCausalLM.from_pretrained(path, dtype=getattr(torch, dtype), use_safetensors=True)
+        model, report = AutoModelForCausalLM.from_pretrained(
+            path, dtype=getattr(torch, dtype), use_safetensors=True, output_loading_info=True)  # fmt: skip
     except (OSError, ValueError) as error:
         raise In2xError(f"{path}: no model could be loaded: {error}") from error
+    if missing := sorted(report["missing_keys"]):
+        raise In2xError(f"{path}: {len(missing)} weights are missing, such as {missing[0]}; get the model again")
+    return model
+
+
+def on_device(model: PreTrainedModel) -> PreTrainedModel:
+    """The model where it computes fastest: on the GPU that torch sees, or else where it is."""
+    return model.to("cuda") if torch.cuda.is_available() else model
 
 
 def load_tokenizer(path: str | Path) -> PreTrainedTokenizerFast:
@@ -54,10 +67,22 @@ def make_model(architecture, tokenizer: PreTrainedTokenizerFast) -> PreTrainedMo
 
 def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, folder: Path, dtype=None) -> None:
     """Write model and tokenizer as a Hugging Face folder, all at once; `dtype` converts the weights ("float16")."""
-    state = {name: tensor.to(getattr(torch, dtype)) if dtype else tensor for name, tensor in model.state_dict().items()}
     with atomic(folder) as temporary:
-        model.save_pretrained(temporary, state_dict=state, safe_serialization=True)
+        model.save_pretrained(temporary, state_dict=_converted(model, getattr(torch, dtype)) if dtype else None)
         tokenizer.save_pretrained(temporary)
+        if dtype:
+            write_json(temporary / "config.json", read_json(temporary / "config.json") | {"dtype": dtype})
+
+
+def _converted(model: PreTrainedModel, dtype: torch.dtype) -> dict[str, torch.Tensor]:
+    """The state with floating-point tensors in `dtype`; tied weights stay one tensor, so that they are stored once."""
+    converted: dict[int, torch.Tensor] = {}
+    state = {}
+    for name, tensor in model.state_dict(keep_vars=True).items():
+        if id(tensor) not in converted:
+            converted[id(tensor)] = tensor.detach().to(dtype) if tensor.is_floating_point() else tensor.detach()
+        state[name] = converted[id(tensor)]
+    return state
 
 
 def end_of_text_id(tokenizer: PreTrainedTokenizerFast) -> int:

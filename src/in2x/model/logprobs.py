@@ -19,7 +19,26 @@ def selected_logits(model: nn.Module, hidden_BTD, loss_mask_BT) -> tuple[torch.T
     rows, positions = loss_mask_BT.nonzero(as_tuple=True)
     if (positions == 0).any():
         raise ValueError("loss_mask marks the first token of a row, which nothing predicts")
-    return model.get_output_embeddings()(hidden_BTD[rows, positions - 1]).float(), (rows, positions)
+    logits_NV = model.get_output_embeddings()(hidden_BTD[rows, positions - 1]).float()
+    return _after_head(model.config.get_text_config(), logits_NV), (rows, positions)
+
+
+def _after_head(config, logits_NV: torch.Tensor) -> torch.Tensor:
+    """What some families do to the logits: Gemma caps them, Cohere and Granite scale them."""
+    cap = getattr(config, "final_logit_softcapping", None)
+    if cap is not None:
+        logits_NV = cap * torch.tanh(logits_NV / cap)
+    logits_NV = logits_NV * getattr(config, "logit_scale", 1.0)
+    scaling = getattr(config, "logits_scaling", 1.0)
+    return logits_NV / scaling if config.model_type.startswith("granite") else logits_NV * scaling
+
+
+def token_nats(model: nn.Module, batch: dict, temperature: float = 1.0, reduction: str = "none") -> torch.Tensor:
+    """Negative log-likelihood, in nats, of each token marked in batch["loss_mask"], row after row."""
+    device = next(model.parameters()).device
+    input_ids, position_ids, loss_mask = (batch[name].to(device) for name in ("input_ids", "position_ids", "loss_mask"))
+    logits_NV, where = selected_logits(model, hidden_states(model, input_ids, position_ids), loss_mask)
+    return nn.functional.cross_entropy(logits_NV / temperature, input_ids[where], reduction=reduction)
 
 
 def cross_entropy_sum(model: nn.Module, batch: dict, temperature: float = 1.0) -> torch.Tensor:
@@ -27,9 +46,7 @@ def cross_entropy_sum(model: nn.Module, batch: dict, temperature: float = 1.0) -
 
     The logits are divided by `temperature` (arXiv 2508.14472's training temperature; 1 is plain cross-entropy).
     """
-    hidden = hidden_states(model, batch["input_ids"], batch["position_ids"])
-    logits, where = selected_logits(model, hidden, batch["loss_mask"])
-    return nn.functional.cross_entropy(logits / temperature, batch["input_ids"][where], reduction="sum")
+    return token_nats(model, batch, temperature, reduction="sum")
 
 
 def completion_logprobs(model, input_ids_BT, position_ids_BT, completion_mask_BT, temperature: float = 1.0):

@@ -4,30 +4,75 @@ from pathlib import Path
 
 import polars as pl
 
-from in2x.artifacts import In2xError, manifest, read_json, results, write_json
+from in2x.artifacts import In2xError, atomic, manifest, read_json, results, write_json
 from in2x.model.loading import load_model, load_tokenizer, save_model
 
 FILE = "provenance.json"
 
 
-def export(stage: Path, destination: Path, dtype: str = "float16") -> dict:
-    """Write the model of a pretrain stage's folder, its weights in `dtype`, with its provenance; returns the latter."""
-    made = manifest(stage)
-    if not made or made["stage"] != "pretrain" or made["status"] != "complete":
-        raise In2xError(f"{stage}: not the folder of a complete pretrain stage")
-    corpus = stage.parent / "corpus"
-    found = {
+def export(model: Path, destination: Path, dtype: str = "float16") -> None:
+    """Write a model with its weights in `dtype`; that of a pretrain stage with its provenance and a model card."""
+    with atomic(destination) as temporary:
+        save_model(load_model(model), load_tokenizer(model), temporary, dtype)
+        stage = manifest(model.parent)
+        if stage and stage["stage"] == "pretrain" and stage["status"] == "complete":
+            found = provenance(stage, model.parent.parent / "corpus")
+            write_json(temporary / FILE, found)
+            (temporary / "README.md").write_text(card(destination.name, found), encoding="utf-8")
+
+
+def provenance(stage: dict, corpus: Path) -> dict:
+    """What the manifests of a pretrain stage and of its corpus say of the model's origin."""
+    return {
         "licences": results(corpus)["licences"],
-        "num_parameters": made["results"]["num_parameters"],
-        "phases": made["results"]["phases"],
-        "seconds": made["seconds"],
-        "versions": made["versions"],
-        "git_commit": made["git_commit"],
+        "num_parameters": stage["results"]["num_parameters"],
+        "phases": stage["results"]["phases"],
+        "base": stage["section"]["base"],
+        "hours": stage["seconds"] / 3600,
+        "cpu": stage["machine"]["cpu"],
+        "versions": stage["versions"],
+        "git_commit": stage["git_commit"],
         "held_out_ids": sorted(held_out_ids(corpus)),
     }
-    save_model(load_model(stage / "model"), load_tokenizer(stage / "model"), destination, dtype)
-    write_json(destination / FILE, found)
-    return found
+
+
+def card(name: str, found: dict) -> str:
+    """The model card, in Markdown."""
+    phases = "\n".join(
+        f"| {phase['name']} | {phase['tokens']:,} | {_mixture(phase['mixture'])} | {phase['schedule']}, {phase['lr']:g} | "
+        + " | ".join(f"{value:.1f}" for value in phase["perplexity"].values()) + " |"
+        for phase in found["phases"]
+    )
+    columns = list(found["phases"][0]["perplexity"])
+    corpora = "\n".join(f"- {source}: {licence}" for source, licence in found["licences"].items())
+    start = f"continued from `{found['base']}`" if found["base"] else "trained from random weights"
+    return f"""---
+license: apache-2.0
+library_name: transformers
+---
+# {name}
+
+A base language model of {found["num_parameters"] / 1e6:.2f} million parameters, {start} in {found["hours"]:.1f} hours on
+{found["cpu"]}. It is a starting point for training, not a translator: it continues a line of text with another one.
+
+| phase | tokens | mixture | learning rate | {" | ".join(f"perplexity, {column}" for column in columns)} |
+|---|---:|---|---|{"---:|" * len(columns)}
+{phases}
+
+Perplexity is per token, on {len(found["held_out_ids"]):,} held-out segments' development part. The held-out segments, and all
+variants of them, were never trained on; their ids are in `{FILE}`, and a run that would test this model on what it was trained
+on is refused.
+
+Trained on:
+
+{corpora}
+
+Limits: a small vocabulary, single sentences of everyday language, and all the errors of fact and taste of its corpora.
+"""
+
+
+def _mixture(mixture: dict[str, float]) -> str:
+    return ", ".join(f"{share:.0%} {stream}" for stream, share in mixture.items())
 
 
 def refuse_contamination(base: Path, corpus: Path) -> None:

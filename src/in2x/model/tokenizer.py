@@ -21,14 +21,15 @@ SPLIT = (
 CHAT_TEMPLATE = (
     "{% for message in messages %}"
     "{% if message['role'] == 'user' %}{{ '<|user|>' + message['content'] }}"
-    "{% else %}{{ '<|assistant|>' + message['content'] + '<|end|>' }}{% endif %}"
+    "{% elif message['role'] == 'assistant' %}{{ '<|assistant|>' + message['content'] + '<|end|>' }}"
+    "{% else %}{{ raise_exception('this template knows user and assistant, not ' + message['role']) }}{% endif %}"
     "{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
 )
 
 
 def train_tokenizer(texts: Iterable[str], vocab_size: int, max_position_tokens: int) -> PreTrainedTokenizerFast:
-    """Train byte-level BPE (Sennrich et al. 2016; bytes as in GPT-2) of exactly `vocab_size` pieces."""
+    """Train byte-level BPE (Sennrich et al. 2016; bytes as in GPT-2) of `vocab_size` pieces (little text: fewer)."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence([
         pre_tokenizers.Split(Regex(SPLIT), "isolated"),

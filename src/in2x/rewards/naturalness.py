@@ -48,7 +48,8 @@ def naturalness(model, tokenizer, texts: list[str], batch_size: int = 256) -> np
     scores: dict[str, float] = {}
     for start in range(0, len(distinct), batch_size):
         batch = distinct[start : start + batch_size]
-        logits = model(**encode(tokenizer, batch)).logits.squeeze(-1)
+        encoded = {name: tensor.to(model.device) for name, tensor in encode(tokenizer, batch).items()}
+        logits = model(**encoded).logits.squeeze(-1)
         scores |= dict(zip(batch, logits.tolist(), strict=True))
     return np.array([scores[text] for text in texts])
 

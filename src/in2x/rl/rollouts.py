@@ -33,7 +33,7 @@ class Rollouts:
     """Completions with what one rollout batch fixes for all of its updates. First axis B.
 
     input_ids, completion_mask, old_logprobs, sampling_logprobs, ref_logprobs: B x T, padded on the right;
-    advantages: B. ref_logprobs are zero where no reference policy is asked for.
+    advantages: B. ref_logprobs is None where there is no reference policy.
     """
 
     ids: list[str]
@@ -41,7 +41,7 @@ class Rollouts:
     completion_mask: torch.Tensor
     old_logprobs: torch.Tensor
     sampling_logprobs: torch.Tensor
-    ref_logprobs: torch.Tensor
+    ref_logprobs: torch.Tensor | None
     advantages: torch.Tensor
     temperature: float
 
@@ -76,7 +76,7 @@ def collate(groups: list[Group], advantages_PG: np.ndarray, informative_P: np.nd
         sampling_BT[row, begin:end] = torch.tensor(completion.sampling_logprobs)
     rollouts = Rollouts(
         [group.id for group, _, _ in members], input_ids_BT, mask_BT, torch.zeros(mask_BT.shape), sampling_BT,
-        torch.zeros(mask_BT.shape), torch.tensor([advantage for _, _, advantage in members]), temperature)  # fmt: skip
+        None if reference is None else torch.zeros(mask_BT.shape), torch.tensor([advantage for _, _, advantage in members]), temperature)  # fmt: skip
     _fill_logprobs(rollouts.old_logprobs, policy, rollouts, micro_batch_tokens)
     if reference is not None:
         _fill_logprobs(rollouts.ref_logprobs, reference, rollouts, micro_batch_tokens)
@@ -87,7 +87,7 @@ def collate(groups: list[Group], advantages_PG: np.ndarray, informative_P: np.nd
 def _fill_logprobs(into_BT: torch.Tensor, model, rollouts: Rollouts, micro_batch_tokens: int) -> None:
     model.eval()
     for rows in micro_batches(rollouts, torch.arange(len(rollouts)), micro_batch_tokens):
-        part = _columns(rollouts, rows)
+        part = {name: tensor.to(model.device) for name, tensor in _columns(rollouts, rows).items()}
         into_BT[rows, : part["input_ids"].shape[1]] = _policy_logprobs(model, part, rollouts.temperature)[0].cpu()
 
 
@@ -116,7 +116,7 @@ def policy_loss(algorithm, settings):
         logprobs_BT, entropy_BT = _policy_logprobs(model, batch, batch["temperature"])
         output = algorithm.loss(LossInputs(
             logprobs_BT=logprobs_BT, old_logprobs_BT=batch["old_logprobs"], completion_mask_BT=batch["completion_mask"],
-            advantages_B=batch["advantages"], entropy_BT=entropy_BT, ref_logprobs_BT=batch["ref_logprobs"], sampling_logprobs_BT=batch["sampling_logprobs"],
+            advantages_B=batch["advantages"], entropy_BT=entropy_BT, ref_logprobs_BT=batch.get("ref_logprobs"), sampling_logprobs_BT=batch["sampling_logprobs"],
             num_completions=batch["num_completions"], num_tokens=batch["num_tokens"],
             max_completion_tokens=batch["max_completion_tokens"]), settings)  # fmt: skip
         share = len(batch["advantages"]) / batch["num_completions"]  # the shares of a step's micro-batches add up to 1
@@ -133,8 +133,9 @@ def _policy_logprobs(model, batch: dict, temperature: float):
 def _columns(rollouts: Rollouts, rows: torch.Tensor) -> dict[str, torch.Tensor]:
     """The tensors of some rows, without the columns that are padding in all of them."""
     width = int(_lengths(rollouts, rows).max())
-    tensors = {name: getattr(rollouts, name)[rows, :width]
-               for name in ("input_ids", "completion_mask", "old_logprobs", "sampling_logprobs", "ref_logprobs")}  # fmt: skip
+    names = ["input_ids", "completion_mask", "old_logprobs", "sampling_logprobs"]
+    names += ["ref_logprobs"] if rollouts.ref_logprobs is not None else []
+    tensors = {name: getattr(rollouts, name)[rows, :width] for name in names}
     return tensors | {"advantages": rollouts.advantages[rows]}
 
 

@@ -18,7 +18,7 @@ import torch
 
 from in2x.artifacts import In2xError, read_json, write_json
 from in2x.decoding.translate import dev_chrf
-from in2x.model.loading import load_model, load_tokenizer, save_model
+from in2x.model.loading import load_model, load_tokenizer, on_device, save_model
 from in2x.rewards import naturalness
 from in2x.rewards.translation import TranslationReward
 from in2x.rl.advantages import informative_groups
@@ -37,10 +37,10 @@ def run(section: RlSection, folder: Path, inputs: Mapping[str, Path]) -> dict:
     torch.manual_seed(section.seed)
     tokenizer, policy = load_tokenizer(inputs["sft"] / "model"), load_model(inputs["sft"] / "model")
     prompts = _prompts(inputs["instruct"] / "rl.parquet", section)
-    reward = TranslationReward(section.reward_weights, naturalness.load(inputs["reward"] / "naturalness"), tokenizer,
+    reward = TranslationReward(section.reward_weights, on_device(naturalness.load(inputs["reward"] / "naturalness")), tokenizer,
                                section.max_completion_tokens, section.length_buffer_tokens)  # fmt: skip
     settings = loss_settings(section)
-    reference = load_model(inputs["sft"] / "model").requires_grad_(False) if settings.kl_coefficient else None
+    reference = on_device(load_model(inputs["sft"] / "model")).requires_grad_(False) if settings.kl_coefficient else None
     steps_per_batch = section.batch_completions // section.mini_batch_completions
     num_steps = section.num_batches * steps_per_batch
     loop = Loop(policy, section, lambda step: section.lr * factor(section.schedule, step, num_steps, section.warmup_fraction),
@@ -55,7 +55,7 @@ def run(section: RlSection, folder: Path, inputs: Mapping[str, Path]) -> dict:
             if batch + 1 in keep_at:
                 save_model(loop.unwrapped, tokenizer, folder / "checkpoints" / f"batch-{batch + 1:05}")
             write_json(folder / "examples.json", examples)
-            bar.advance(note=f"reward {measured['reward']:.3f}  adequacy {measured.get('adequacy', 0):.3f}")
+            bar.advance(note=f"reward {measured['reward']:.3f}  tokens {measured['completion_tokens']:.0f}")
             loop.after_step(**measured)
     save_model(loop.unwrapped, tokenizer, folder / "model")
     return {"algorithm": section.algorithm, "num_steps": loop.step, "num_batches": section.num_batches,
@@ -116,10 +116,11 @@ def _measures(groups, rewarded, informative_P, section: RlSection, temperature: 
     means = rewarded.composed.component_means
     lengths = [len(completion.token_ids) for group in groups for completion in group.completions]
     failures = [reason for row in rewarded.failures_PG for reason in row if reason]
-    by_gate = {f"gate/{reason}": failures.count(reason) / len(lengths) for reason in sorted(set(failures))}
+    gates = [reason.split(":")[0] for reason in failures]
+    by_gate = {f"gate/{gate}": gates.count(gate) / len(lengths) for gate in sorted(set(gates))}
     return {
         "reward": sum(weight * means[name] for name, weight in section.reward_weights.items() if weight and np.isfinite(means[name])),
-        **{name: value for name, value in means.items() if np.isfinite(value)},
+        **{f"component/{name}": value for name, value in means.items() if np.isfinite(value)},
         "gate_pass_fraction": rewarded.composed.passed_fraction, **by_gate,
         "informative_fraction": float(informative_P.float().mean()),
         "completion_tokens": float(np.mean(lengths)), "temperature": temperature,

@@ -40,8 +40,7 @@ class Loop:
 
     def __init__(self, model: nn.Module, settings, lr: Callable[[int], float], num_steps: int, folder: Path):
         self.settings, self.lr, self.num_steps, self.folder = settings, lr, num_steps, folder
-        self.accelerator = Accelerator(cpu=not torch.cuda.is_available(),
-                                       mixed_precision="bf16" if settings.dtype == "bfloat16" else "no")  # fmt: skip
+        self.accelerator = Accelerator(cpu=not torch.cuda.is_available())
         optimizer = make_optimizer(model, settings.optimizer, lr(0))
         self.model, self.optimizer = self.accelerator.prepare(model, optimizer)
         self.step, self.tokens = 0, 0
@@ -55,7 +54,15 @@ class Loop:
     def unwrapped(self) -> nn.Module:
         return self.accelerator.unwrap_model(self.model)
 
-    def optimizer_step(self, micro_batches: Iterable[dict], loss: Callable, ids: Callable[[], list] = list) -> dict[str, float]:
+    def precision(self) -> torch.autocast:
+        """Context of the arithmetic that the model is trained in: mixed, where the recipe says bfloat16.
+
+        Ours rather than accelerate's, which wraps `forward` only, while losses call the decoder and the head.
+        """
+        return torch.autocast(self.accelerator.device.type, torch.bfloat16, enabled=self.settings.dtype == "bfloat16")
+
+    def optimizer_step(self, micro_batches: Iterable[dict], loss: Callable,
+                       ids: Callable[[], list] = list) -> dict[str, float]:  # fmt: skip
         """One optimizer step over `micro_batches`; returns means of what the loss reported, and the gradient norm.
 
         `ids` lists the documents or segments of the step, for the error when the loss is not finite.
@@ -63,13 +70,16 @@ class Loop:
         self.model.train()
         totals: dict[str, list[float]] = {}
         for micro_batch in micro_batches:
-            value, sums = loss(self.model, {name: _on(self.accelerator.device, x) for name, x in micro_batch.items()})
+            batch = {name: _on(self.accelerator.device, x) for name, x in micro_batch.items()}
+            with self.precision():
+                value, sums = loss(self.model, batch)
             self.accelerator.backward(value)
             for name, (total, number) in sums.items():
                 entry = totals.setdefault(name, [0.0, 0.0])
                 entry[0] += float(total)
                 entry[1] += float(number)
-        norm = float(self.accelerator.clip_grad_norm_(self.model.parameters(), self.settings.optimizer.max_gradient_norm))
+        limit = self.settings.optimizer.max_gradient_norm
+        norm = float(self.accelerator.clip_grad_norm_(self.model.parameters(), limit))
         self._refuse_unless_finite(norm, totals, ids)
         for group in self.optimizer.param_groups:
             group["lr"] = self.lr(self.step)
@@ -83,7 +93,8 @@ class Loop:
         if all(torch.isfinite(torch.tensor([norm, *(total for total, _ in totals.values())]))):
             return
         dump = self.folder / f"diverged-step-{self.step + 1}.json"
-        dump.write_text(json.dumps({"step": self.step + 1, "gradient_norm": norm, "totals": totals, "ids": ids()}, indent=1))
+        found = {"step": self.step + 1, "gradient_norm": norm, "totals": totals, "ids": ids()}
+        dump.write_text(json.dumps(found, indent=1))
         saved = self.folder / "checkpoint"
         last = f"the last good checkpoint is {saved}" if saved.exists() else "no checkpoint had been written yet"
         raise TrainingDiverged(
@@ -130,24 +141,42 @@ class Loop:
         }
         with atomic(self.folder / "checkpoint") as temporary:
             temporary.mkdir()
-            weights = {name: tensor.contiguous() for name, tensor in self.unwrapped.state_dict().items()}
-            tied = set(getattr(self.unwrapped, "_tied_weights_keys", None) or ())
-            save_file({name: tensor for name, tensor in weights.items() if name not in tied}, temporary / "model.safetensors")
+            save_file(_weights(self.unwrapped), temporary / "model.safetensors")
             save_file(optimizer | {"random_state": torch.get_rng_state()}, temporary / "optimizer.safetensors")
             (temporary / "state.json").write_text(json.dumps({"step": self.step, "tokens": self.tokens}))
         self._saved_at = time.monotonic()
 
     def _restore(self) -> None:
         folder = self.folder / "checkpoint"
+        weights, own = load_file(folder / "model.safetensors"), _weights(self.unwrapped)
+        if weights.keys() != own.keys():
+            lacking, beside = sorted(own.keys() - weights.keys())[:5], sorted(weights.keys() - own.keys())[:5]
+            raise In2xError(f"{folder}: not a checkpoint of this model: it lacks {lacking}, and has {beside} beside; "
+                            "delete it to start the stage again")  # fmt: skip
+        self.unwrapped.load_state_dict(weights, strict=False)  # tied weights are stored once
+        self._restore_optimizer(load_file(folder / "optimizer.safetensors"))
         position = read_json(folder / "state.json")
-        self.unwrapped.load_state_dict(load_file(folder / "model.safetensors"), strict=False)
-        saved = load_file(folder / "optimizer.safetensors")
+        self.step, self.tokens = position["step"], position["tokens"]
+
+    def _restore_optimizer(self, saved: dict[str, torch.Tensor]) -> None:
         torch.set_rng_state(saved.pop("random_state"))
-        parameters = dict(self.unwrapped.named_parameters())
+        states: dict[str, dict[str, torch.Tensor]] = {}
         for key, value in saved.items():
             name, field = key.rsplit("/", 1)
-            _plain(self.optimizer).state[parameters[name]][field] = value
-        self.step, self.tokens = position["step"], position["tokens"]
+            states.setdefault(name, {})[field] = value
+        optimizer, names = _plain(self.optimizer), {id(x): name for name, x in self.unwrapped.named_parameters()}
+        order = [names[id(parameter)] for group in optimizer.param_groups for parameter in group["params"]]
+        state = {number: states[name] for number, name in enumerate(order) if name in states}
+        optimizer.load_state_dict(optimizer.state_dict() | {"state": state})
+
+
+def _weights(model: nn.Module) -> dict[str, torch.Tensor]:
+    """Parameters and buffers by name; one that several names share appears once, under the first."""
+    names: dict[int, str] = {}
+    for name, tensor in model.state_dict(keep_vars=True).items():
+        names.setdefault(id(tensor), name)
+    state = model.state_dict()
+    return {name: state[name].contiguous() for name in names.values()}
 
 
 def _plain(optimizer):

@@ -2,7 +2,8 @@
 
 A shard is what is packed at once; memory holds one. Every stream is walked epoch by epoch, so no document is seen a
 second time before the others of its stream have been seen once. Only the position in the streams passes from shard to
-shard, so an interrupted phase continues with the rows that it would have had.
+shard, so an interrupted phase continues with the rows that it would have had. Rows that don't fill a step at the end
+of a shard are left out.
 """
 
 from collections.abc import Iterator

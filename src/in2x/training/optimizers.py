@@ -81,7 +81,8 @@ def make_optimizer(model: nn.Module, settings, lr: float) -> torch.optim.Optimiz
     """
     named = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
     matrices = [parameter for name, parameter in named if parameter.ndim == 2 and not _is_vocabulary(name)]
-    tables = [parameter for name, parameter in named if parameter.ndim >= 2 and (_is_vocabulary(name) or parameter.ndim > 2)]
+    tables = [parameter for name, parameter in named
+              if parameter.ndim > 2 or (parameter.ndim == 2 and _is_vocabulary(name))]  # fmt: skip
     vectors = [parameter for _, parameter in named if parameter.ndim < 2]
     decay = settings.weight_decay
     groups = [

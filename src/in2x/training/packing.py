@@ -23,19 +23,20 @@ class Document:
 
 @dataclass(frozen=True)
 class Rows:
-    """input_ids_NT, position_ids_NT (int64), loss_mask_NT (bool), and the ids of each row's documents."""
+    """input_ids_NT, position_ids_NT (int64), loss_mask_NT (bool); ids and lengths of each row's documents, in order."""
 
     input_ids: np.ndarray
     position_ids: np.ndarray
     loss_mask: np.ndarray
     document_ids: list[list[str]]
+    lengths: list[list[int]]
 
     def __len__(self) -> int:
         return len(self.input_ids)
 
     def take(self, indices) -> "Rows":
-        ids = [self.document_ids[index] for index in indices]
-        return Rows(self.input_ids[indices], self.position_ids[indices], self.loss_mask[indices], ids)
+        ids, lengths = ([spans[index] for index in indices] for spans in (self.document_ids, self.lengths))
+        return Rows(self.input_ids[indices], self.position_ids[indices], self.loss_mask[indices], ids, lengths)
 
 
 def pack(documents: list[Document], context_tokens: int, pad_token_id: int) -> Rows:
@@ -46,7 +47,7 @@ def pack(documents: list[Document], context_tokens: int, pad_token_id: int) -> R
     pieces = [piece for document in documents for piece in _cut(document, context_tokens)]
     bins = best_fit([len(piece.token_ids) for piece in pieces], context_tokens)
     shape = (len(bins), context_tokens)
-    rows = Rows(np.full(shape, pad_token_id, np.int64), np.zeros(shape, np.int64), np.zeros(shape, bool), [])
+    rows = Rows(np.full(shape, pad_token_id, np.int64), np.zeros(shape, np.int64), np.zeros(shape, bool), [], [])
     for row, members in enumerate(bins):
         start = 0
         for member in members:
@@ -59,6 +60,7 @@ def pack(documents: list[Document], context_tokens: int, pad_token_id: int) -> R
             start += length
         rows.position_ids[row, start:] = np.arange(context_tokens - start)  # padding is a document of its own
         rows.document_ids.append([pieces[member].id for member in members])
+        rows.lengths.append([len(pieces[member].token_ids) for member in members])
     return rows
 
 
@@ -88,6 +90,6 @@ def best_fit(lengths: list[int], capacity: int) -> list[list[int]]:
 def _cut(document: Document, context_tokens: int) -> list[Document]:
     if len(document.token_ids) <= context_tokens:
         return [document] if len(document.token_ids) > 1 else []
-    cuts = range(0, len(document.token_ids), context_tokens)
-    pieces = [(document.token_ids[cut : cut + context_tokens], document.loss_mask[cut : cut + context_tokens]) for cut in cuts]
-    return [Document(document.id, ids, mask) for ids, mask in pieces if len(ids) > 1]
+    spans = [slice(cut, cut + context_tokens) for cut in range(0, len(document.token_ids), context_tokens)]
+    pieces = [Document(document.id, document.token_ids[span], document.loss_mask[span]) for span in spans]
+    return [piece for piece in pieces if len(piece.token_ids) > 1]

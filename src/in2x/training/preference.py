@@ -12,9 +12,9 @@ import numpy as np
 import polars as pl
 import torch
 
-from in2x.artifacts import In2xError, atomic
+from in2x.artifacts import In2xError, atomic, read_json
 from in2x.decoding.generate import generate
-from in2x.model.loading import load_model, load_tokenizer, save_model
+from in2x.model.loading import load_model, load_tokenizer, on_device, save_model
 from in2x.model.prompts import chat_prompts, chat_stops
 from in2x.rewards import naturalness
 from in2x.sections import RewardSection
@@ -29,9 +29,10 @@ def run(section: RewardSection, folder: Path, inputs: Mapping[str, Path]) -> dic
     torch.manual_seed(section.seed)
     tokenizer = load_tokenizer(inputs["sft"] / "model")
     pairs_file = folder / "pairs.parquet"
+    direction = read_json(inputs["corpus"] / "manifest.json")["section"]["pair"]
     if not pairs_file.exists():
-        pairs = preference_pairs(section, pl.read_parquet(inputs["instruct"] / "sft.parquet"),
-                                 load_model(inputs["sft"] / "model"), tokenizer)  # fmt: skip
+        pairs = preference_pairs(section, direction, pl.read_parquet(inputs["instruct"] / "sft.parquet"),
+                                 on_device(load_model(inputs["sft"] / "model")), tokenizer)  # fmt: skip
         with atomic(pairs_file) as temporary:
             pairs.write_parquet(temporary)
     pairs = pl.read_parquet(pairs_file)
@@ -48,14 +49,13 @@ def run(section: RewardSection, folder: Path, inputs: Mapping[str, Path]) -> dic
             "examples": held_out.with_columns(margin=pl.Series(margins)).head(12).to_dicts()}  # fmt: skip
 
 
-def preference_pairs(section: RewardSection, instructions: pl.DataFrame, model, tokenizer) -> pl.DataFrame:
-    """Pairs of columns source, chosen, rejected, kind ("sampled" or "shuffled"), in random order.
+def preference_pairs(section: RewardSection, direction: str, instructions: pl.DataFrame, model, tokenizer) -> pl.DataFrame:
+    """Preference pairs in the `direction` into the target language: columns source, chosen, rejected, kind ("sampled" or "shuffled"), in random order.
 
     The prompts are translations into the target language that the supervised model was trained on, so that RL's
     prompts stay unseen. A sample that equals the reference is no pair and is left out.
     """
-    direction = pl.col("direction") == _target_direction(instructions)
-    prompts = instructions.filter(pl.col("task") == "translate", direction).unique("id", maintain_order=True)
+    prompts = instructions.filter(task="translate", direction=direction).unique("id", maintain_order=True)
     prompts = prompts.sample(min(section.num_pairs, len(prompts)), seed=section.seed, shuffle=True)
     with progress_bar("reward/samples", len(prompts)) as bar:
         completions = generate(model, tokenizer, chat_prompts(tokenizer, prompts["prompt"]), stop_ids=chat_stops(tokenizer),
@@ -69,11 +69,6 @@ def preference_pairs(section: RewardSection, instructions: pl.DataFrame, model, 
         if rejected and rejected != reference:
             rows.append((source, reference, rejected, kind))
     return pl.DataFrame(rows, schema=["source", "chosen", "rejected", "kind"], orient="row")
-
-
-def _target_direction(instructions: pl.DataFrame) -> str:
-    """The direction into the target language: the one that most translations have, by the section's default."""
-    return instructions.filter(task="translate")["direction"].mode().sort()[0]
 
 
 def _train(model, tokenizer, pairs: pl.DataFrame, section: RewardSection, folder: Path):

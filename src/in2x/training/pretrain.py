@@ -49,13 +49,15 @@ def run(section: PretrainSection, folder: Path, inputs: Mapping[str, Path]) -> d
     loop = Loop(model, section, lambda step: _learning_rate(section.phases, steps, step), ends[-1], folder)
     phases_file = folder / "phases.json"
     done = read_json(phases_file) if phases_file.exists() else {"phases": [], "base_perplexity": None}
-    if section.base and loop.step == 0:
+    if section.base and not phases_file.exists():
         done["base_perplexity"] = _perplexities(loop.unwrapped, held_out, section)
+        write_json(phases_file, done)
     with loop.signals():
         for phase, num_steps, end in zip(section.phases, steps, ends, strict=True):
             if loop.step >= end and len(done["phases"]) > section.phases.index(phase):
                 continue
             record = _run_phase(loop, phase, section, data, tokenizer, folder, end - num_steps, end)
+            record["tokens"] = loop.tokens - sum(earlier["tokens"] for earlier in done["phases"])
             save_model(loop.unwrapped, tokenizer, folder / phase.name / "model")
             record["perplexity"] = _perplexities(loop.unwrapped, held_out, section)
             done["phases"].append(record)
@@ -117,7 +119,7 @@ def _run_phase(loop: Loop, phase: Phase, section, data: Data, tokenizer, folder:
             loop.after_step(phase=phase.name, tokens=loop.tokens, tokens_per_second=rate, **measured)
     seconds = time.monotonic() - start
     return {
-        "name": phase.name, "tokens": loop.tokens - tokens_before, "steps": end - begin, "context_tokens": phase.context_tokens,
+        "name": phase.name, "steps": end - begin, "context_tokens": phase.context_tokens,
         "schedule": phase.schedule, "lr": phase.lr, "mixture": mixture.weights, "documents": mixture.num_documents,
         "seconds": seconds, "tokens_per_second": (loop.tokens - tokens_before) / seconds,
     }  # fmt: skip

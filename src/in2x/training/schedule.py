@@ -8,8 +8,9 @@ WSD_DECAY_FRACTION = 0.2
 def factor(schedule: str, step: int, num_steps: int, warmup_fraction: float, end_fraction: float = 0.0) -> float:
     """Factor for `step` (0-based) of `num_steps`.
 
-    All schedules warm up linearly. Then: "constant"; "linear" and "cosine" to end_fraction at the last step;
-    "wsd" (warm-up, stable, decay: Hu et al., arXiv 2404.06395), constant with a linear decay over the last fifth.
+    All schedules warm up linearly. Then: "constant"; "linear" and "cosine" down to end_fraction, which the step after
+    the last would have; "wsd" (warm-up, stable, decay: Hu et al., arXiv 2404.06395), constant with a linear decay over
+    the last fifth.
     """
     warmup_steps = round(warmup_fraction * num_steps)
     if step < warmup_steps:

@@ -5,13 +5,15 @@ learnable text), and quality (a sentence that ends as one, of moderate length, n
 very lowest perplexities are formulas and repetitions, so the best 2 % are left out too.
 """
 
+from dataclasses import replace
+
 import numpy as np
 import polars as pl
 import torch
 
-from in2x.model.logprobs import hidden_states, selected_logits
+from in2x.model.logprobs import token_nats
 from in2x.training.batches import micro_batches
-from in2x.training.packing import pack
+from in2x.training.packing import Rows, pack
 from in2x.training.streams import Stream
 
 FORMULAIC_FRACTION = 0.02
@@ -22,9 +24,10 @@ def best_documents(model, stream: Stream, frame: pl.DataFrame, phase, section, p
     """Rows of `frame` to keep, with their columns nats_per_token and quality."""
     nats = document_nats(model, stream, phase.context_tokens, section.micro_batch_tokens, pad_token_id)
     scored = frame.with_columns(nats_per_token=pl.Series(nats), quality=quality(pl.col("text")))
-    scored = scored.filter(pl.col("nats_per_token") > pl.col("nats_per_token").quantile(FORMULAIC_FRACTION))
+    scored = scored.filter(pl.col("nats_per_token") >= pl.col("nats_per_token").quantile(FORMULAIC_FRACTION))
     rank = (pl.col("nats_per_token").rank("average") - pl.col("quality").rank("average")).alias("rank")
-    return scored.with_columns(rank).sort("rank").head(max(1, int(len(frame) * phase.select.keep_fraction))).drop("rank")
+    number = max(1, int(len(frame) * phase.select.keep_fraction))
+    return scored.with_columns(rank).sort("rank", maintain_order=True).head(number).drop("rank")
 
 
 def quality(text: pl.Expr) -> pl.Expr:
@@ -41,29 +44,23 @@ def document_nats(model, stream: Stream, context_tokens: int, micro_batch_tokens
     """Mean negative log-likelihood per token of each document, in nats, from packed rows."""
     model.eval()
     documents = [stream.document(index) for index in range(len(stream.ids))]
-    numbered = [type(document)(str(number), document.token_ids, document.loss_mask) for number, document in enumerate(documents)]
+    numbered = [replace(document, id=str(number)) for number, document in enumerate(documents)]
     rows = pack(numbered, context_tokens, pad_token_id)
+    owners_NT = _owners(rows)
     totals, counts = np.zeros(len(documents)), np.zeros(len(documents))
-    row = 0
+    start = 0
     for batch in micro_batches(rows, micro_batch_tokens):
-        logits, where = selected_logits(model, hidden_states(model, batch["input_ids"], batch["position_ids"]), batch["loss_mask"])
-        nats = torch.nn.functional.cross_entropy(logits, batch["input_ids"][where], reduction="none").numpy()
-        owners = [np.repeat(np.array(ids, int), _lengths(rows, row + offset))
-                  for offset, ids in enumerate(rows.document_ids[row : row + len(batch["input_ids"])])]  # fmt: skip
-        owner = np.concatenate(owners)
-        np.add.at(totals, owner, nats)
+        end = start + len(batch["input_ids"])
+        owner = owners_NT[start:end][batch["loss_mask"].numpy()]
+        np.add.at(totals, owner, token_nats(model, batch).cpu().numpy())
         np.add.at(counts, owner, 1)
-        row += len(batch["input_ids"])
+        start = end
     return totals / np.maximum(counts, 1)
 
 
-def _lengths(rows, row: int) -> np.ndarray:
-    """Loss tokens of each document of a row: its length less the first token."""
-    starts = np.flatnonzero(rows.position_ids[row] == 0)
-    ends = np.append(starts[1:], rows.position_ids.shape[1])[: len(rows.document_ids[row])]
-    return ends - starts[: len(ends)] - 1 if rows.loss_mask[row, -1] else _trimmed(rows, row, starts, ends)
-
-
-def _trimmed(rows, row, starts, ends):
-    last = int(np.flatnonzero(rows.loss_mask[row]).max(initial=starts[0])) + 1
-    return np.minimum(ends, last) - starts[: len(ends)] - 1
+def _owners(rows: Rows) -> np.ndarray:
+    """The number of the document that each token belongs to, N x T; -1 for padding."""
+    owners_NT = np.full(rows.input_ids.shape, -1)
+    for row, (numbers, lengths) in enumerate(zip(rows.document_ids, rows.lengths, strict=True)):
+        owners_NT[row, : sum(lengths)] = np.repeat(np.array(numbers, int), lengths)
+    return owners_NT

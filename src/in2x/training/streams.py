@@ -2,8 +2,8 @@
 
 A stream is named "en", "ja" (a language of the corpus), "pairs" or "documents", and may be narrowed to a domain:
 "ja:conversational". A *pair* is a document of source and target on two lines, in either direction, so that a base
-model can be prompted with the first line. A *document* is a run of pairs from one group of related sentences, or
-from the same neighbourhood of the corpus.
+model can be prompted with the first line. A *document* is a run of pairs: the variants of one sentence (of a few, where
+they have few variants), or neighbours in the corpus.
 """
 
 from collections.abc import Iterator
@@ -26,6 +26,8 @@ class Stream:
 
     def shuffled(self, rng: np.random.Generator) -> Iterator[int]:
         """Indices of documents for ever: every epoch is another permutation."""
+        if not self.ids:
+            raise ValueError("a stream without documents can't be drawn from")
         while True:
             yield from rng.permutation(len(self.ids)).tolist()
 
@@ -46,12 +48,13 @@ def texts_of(name: str, pairs: pl.DataFrame, texts: pl.DataFrame, pair: str, see
         pairs = pairs.filter(domain=domain)
     languages = dict(zip(pair.split("-"), ("source", "target"), strict=True))
     if kind in languages:
-        own = pairs.select("id", text=languages[kind]).unique("text", maintain_order=True)
+        own = pairs.select("id", text=languages[kind]).unique("text", keep="first", maintain_order=True)
         more = texts.filter(language=kind).select("id", "text") if not domain else own.clear()
         return pl.concat([own, more])
     rng = np.random.default_rng([seed, *name.encode()])
     forward = pl.Series(rng.random(len(pairs)) < 0.5)
-    first, second = (pl.when(forward).then(pl.col(a)).otherwise(pl.col(b)) for a, b in (("source", "target"), ("target", "source")))
+    first, second = (pl.when(forward).then(one).otherwise(other)
+                     for one, other in (("source", "target"), ("target", "source")))  # fmt: skip
     both = pairs.with_columns(text=pl.format("{}\n{}", first, second))
     if kind == "pairs":
         return both.select("id", "text")
@@ -70,6 +73,11 @@ def _documents(pairs: pl.DataFrame, rng: np.random.Generator) -> pl.DataFrame:
 
 
 def tokenize(frame: pl.DataFrame, tokenizer, end_id: int) -> Stream:
-    """Tokenise documents of text, each closed by the end-of-text token."""
-    encoded = tokenizer.backend_tokenizer.encode_batch_fast(frame["text"].to_list(), add_special_tokens=False)
+    """Tokenise documents of text, each closed by the end-of-text token; a control token in a text is plain text."""
+    backend = tokenizer.backend_tokenizer
+    backend.encode_special_tokens = True
+    try:
+        encoded = backend.encode_batch_fast(frame["text"].to_list(), add_special_tokens=False)
+    finally:
+        backend.encode_special_tokens = False
     return Stream(frame["id"].to_list(), [np.array([*item.ids, end_id], np.int32) for item in encoded])

@@ -1,0 +1,64 @@
+import itertools
+
+import numpy as np
+import pytest
+
+from in2x.training import mixture
+from in2x.training.mixture import Mixture
+from in2x.training.streams import Stream
+
+
+def stream(name, number, length):
+    return Stream([f"{name}{n}" for n in range(number)], [np.full(length, n + 1, np.int32) for n in range(number)])
+
+
+def make(num_tokens=480, seed=(1, 2), rows_per_step=2, streams=None, weights=None):
+    streams = streams or {"en": stream("en", 40, 6), "ja": stream("ja", 50, 4)}
+    return Mixture(streams, weights or {"en": 3.0, "ja": 1.0}, num_tokens, rows_per_step, 12, 0, list(seed))
+
+
+def drawn(steps):
+    return [id for rows in steps for ids in rows.document_ids for id in ids]
+
+
+def as_lists(steps):
+    return [(rows.input_ids.tolist(), rows.document_ids) for rows in steps]
+
+
+def test_the_same_seed_gives_the_same_steps_and_another_seed_others():
+    first = as_lists(itertools.islice(make().steps(), 40))  # two shards of twenty steps
+    assert first == as_lists(itertools.islice(make().steps(), 40))
+    assert first != as_lists(itertools.islice(make(seed=(1, 3)).steps(), 40))
+    assert first[:20] != first[20:]
+
+
+@pytest.mark.parametrize("skip", [1, 19, 20, 21, 33])
+def test_a_resumed_phase_goes_on_with_the_rows_it_would_have_had(skip):
+    whole = as_lists(itertools.islice(make().steps(), 40))
+    assert as_lists(itertools.islice(make().steps(skip=skip), 40 - skip)) == whole[skip:]
+
+
+@pytest.mark.parametrize(("name", "number", "num_whole_shards"), [("en", 40, 3), ("ja", 50, 8)])
+def test_no_document_is_seen_twice_before_the_others_of_its_stream(monkeypatch, name, number, num_whole_shards):
+    monkeypatch.setattr(mixture, "SHARD_TOKENS", 96)  # twelve documents of en and six of ja: eight full rows
+    ids = [id for id in drawn(itertools.islice(make().steps(), 100)) if id.startswith(name)]
+    per_shard = len(ids) // 25
+    assert per_shard == {"en": 12, "ja": 6}[name]
+    first_epoch = ids[: num_whole_shards * per_shard]
+    assert len(set(first_epoch)) == len(first_epoch)
+    counts = np.unique(ids, return_counts=True)[1]
+    assert len(counts) == number and counts.max() - counts.min() <= 1
+
+
+def test_weights_are_shares_of_tokens():
+    mixed = make(num_tokens=4800, weights={"en": 6.0, "ja": 2.0})
+    next(mixed.steps())
+    assert mixed.num_documents == {"en": 600, "ja": 300}  # 3,600 tokens in sixes, 1,200 in fours
+    assert mixed.weights == {"en": 0.75, "ja": 0.25}
+
+
+def test_a_shard_smaller_than_a_step_is_repeated():
+    mixed = make(num_tokens=12, rows_per_step=5, streams={"en": stream("en", 4, 6)}, weights={"en": 1.0})
+    rows = next(mixed.steps())
+    assert len(rows) == 5
+    assert len({tuple(ids) for ids in rows.document_ids}) == 1

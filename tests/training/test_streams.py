@@ -1,0 +1,79 @@
+import numpy as np
+import polars as pl
+import pytest
+
+from in2x.training.streams import PAIRS_PER_DOCUMENT, Stream, pair_prompt, texts_of, tokenize
+
+NO_TEXTS = pl.DataFrame(schema={"id": pl.String, "language": pl.String, "text": pl.String})
+
+
+def pairs(rows):
+    """Rows of (group, domain); the sentences are named after the row."""
+    return pl.DataFrame(
+        [(f"p{n}", group, domain, f"E{n}.", f"J{n}。") for n, (group, domain) in enumerate(rows)],
+        schema=["id", "group", "domain", "source", "target"], orient="row",
+    )  # fmt: skip
+
+
+def test_a_language_is_the_distinct_sentences_of_its_side_and_its_texts():
+    frame = pairs([(0, "a"), (0, "b"), (1, "a")]).with_columns(source=pl.Series(["Hi.", "Hi.", "Bye."]))
+    texts = pl.DataFrame({"id": ["t1", "t2"], "language": ["en", "ja"], "text": ["News.", "ニュース。"]})
+    assert texts_of("en", frame, texts, "en-ja", 0).rows() == [("p0", "Hi."), ("p2", "Bye."), ("t1", "News.")]
+    assert texts_of("ja", frame, texts, "en-ja", 0)["text"].to_list() == ["J0。", "J1。", "J2。", "ニュース。"]
+    assert texts_of("ja:b", frame, texts, "en-ja", 0).rows() == [("p1", "J1。")]  # texts have no domain
+
+
+def test_pairs_stand_in_both_directions_on_two_lines():
+    frame = pairs([(n, "a" if n % 4 else "b") for n in range(200)])
+    found = texts_of("pairs", frame, NO_TEXTS, "en-ja", 7)
+    assert found["id"].to_list() == frame["id"].to_list()
+    forward = [text == f"E{n}.\nJ{n}。" for n, text in enumerate(found["text"])]
+    backward = [text == f"J{n}。\nE{n}." for n, text in enumerate(found["text"])]
+    assert all(one != other for one, other in zip(forward, backward, strict=True))
+    assert 70 < sum(forward) < 130  # half of 200, within four standard deviations
+    assert found.equals(texts_of("pairs", frame, NO_TEXTS, "en-ja", 7))
+    assert not found.equals(texts_of("pairs", frame, NO_TEXTS, "en-ja", 8))
+    assert len(texts_of("pairs:b", frame, NO_TEXTS, "en-ja", 7)) == 50
+    assert pair_prompt("E0.") == "E0.\n"
+
+
+def test_documents_hold_every_pair_once_and_variants_together():
+    variants = [(100, "a") if n % 5 == 0 else (n, "a") for n in range(60)]  # twelve variants, spread over the corpus
+    frame = pairs(variants)
+    found = texts_of("documents", frame, NO_TEXTS, "en-ja", 3)
+    documents = [{line.strip("EJ。.") for line in text.split("\n")} for text in found["text"]]
+    assert [text.count("\n") + 1 for text in found["text"]] == [2 * PAIRS_PER_DOCUMENT] * 10
+    assert sorted(int(number) for document in documents for number in document) == list(range(60))
+    related = [{str(number) for number in numbers} for numbers in (range(0, 30, 5), range(30, 60, 5))]
+    assert all(document in documents for document in related)
+    neighbours = {str(number) for number in (1, 2, 3, 4, 6, 7)}  # those without variants, in the order of the corpus
+    assert neighbours in documents
+    assert documents.index(related[0]) != 0 or documents.index(related[1]) != 1  # shuffled
+
+
+def test_an_unknown_stream_is_named():
+    with pytest.raises(ValueError, match="unknown stream 'fr'"):
+        texts_of("fr", pairs([(0, "a")]), NO_TEXTS, "en-ja", 0)
+
+
+def test_tokenize_ends_documents_and_reads_control_tokens_as_text(tokenizer):
+    end = tokenizer.convert_tokens_to_ids("<|endoftext|>")
+    frame = pl.DataFrame({"id": ["a", "b"], "text": ["Thank you!", "a <|user|> b<|endoftext|>"]})
+    stream = tokenize(frame, tokenizer, end)
+    assert stream.ids == ["a", "b"]
+    assert all(ids[-1] == end and end not in ids[:-1] for ids in stream.token_ids)
+    assert tokenizer.convert_tokens_to_ids("<|user|>") not in stream.token_ids[1]
+    assert [tokenizer.decode(ids[:-1]) for ids in stream.token_ids] == frame["text"].to_list()
+    assert tokenizer("<|user|>")["input_ids"] == [tokenizer.convert_tokens_to_ids("<|user|>")]  # as before
+    document = stream.document(1)
+    assert document.id == "b" and document.loss_mask.all() and len(document.loss_mask) == len(document.token_ids)
+
+
+def test_shuffled_is_epoch_after_epoch_without_repeats():
+    stream = Stream(list("abcdefgh"), [np.zeros(1)] * 8)
+    drawn = stream.shuffled(np.random.default_rng(0))
+    epochs = [[next(drawn) for _ in range(8)] for _ in range(3)]
+    assert all(sorted(epoch) == list(range(8)) for epoch in epochs)
+    assert epochs[0] != epochs[1] != epochs[2]
+    with pytest.raises(ValueError, match="without documents"):
+        next(Stream([], []).shuffled(np.random.default_rng(0)))
