@@ -164,6 +164,12 @@ def test_a_full_disk_is_a_message_and_what_was_complete_is_kept(pipeline, capsys
     assert pipeline.ran == ["corpus", "pretrain", "pretrain", "instruct", "report"]
 
 
+@pytest.mark.parametrize("folder", ["r.toml", "r.toml/run"])
+def test_a_file_in_the_way_is_a_message(pipeline, capsys, folder):
+    assert main(["run", "r.toml", f"--folder={folder}"]) == 1
+    assert capsys.readouterr().err.startswith(f"{folder}: a file is in the way of a folder")
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 def test_a_folder_without_permission_is_a_message(pipeline, capsys):
     Path("locked").mkdir(mode=0o500)

@@ -207,6 +207,8 @@ def storage_problem(error: BaseException) -> str | None:
         errno.EACCES: "permission denied",
         errno.EPERM: "permission denied",
         errno.EROFS: "the file system is read-only",
+        errno.EEXIST: "a file is in the way of a folder",
+        errno.ENOTDIR: "a file is in the way of a folder",
     }
     number = error.errno if isinstance(error, OSError) else None
     if number is None and "No space left on device" in str(error):

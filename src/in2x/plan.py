@@ -21,8 +21,10 @@ GENERATION_SLOWDOWN = 10.0
 SENTENCE_TOKENS = 16
 """Assumed of a sentence in either language."""
 INSTRUCTION_TOKENS = 3 * SENTENCE_TOKENS
-RUNTIME_BYTES = 0.8e9
-"""Of Python, torch and the corpus in memory."""
+RUNTIME_BYTES = 0.6e9
+"""Of Python and the corpus in memory."""
+TORCH_BYTES = 0.9e9
+"""Of torch and the tokenised corpus, besides the model."""
 OPTIMIZER_BYTES = {"adamw": 8, "muon": 4}
 """State per parameter."""
 
@@ -108,7 +110,7 @@ def _memory(section, work: Work, size: ModelSize | None) -> float | None:
         return RUNTIME_BYTES
     if not size:
         return None
-    total = RUNTIME_BYTES + 4 * size.num_parameters * work.num_models
+    total = RUNTIME_BYTES + TORCH_BYTES + 4 * size.num_parameters * work.num_models
     if work.trains:
         total += (4 + OPTIMIZER_BYTES[section.optimizer.name]) * size.num_parameters
     if work.trains and size.num_layers and size.hidden_size and size.vocab_size:

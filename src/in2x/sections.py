@@ -209,6 +209,8 @@ class RlSection(Training):
     length_buffer_tokens: Count = 16
     """Lc of the soft length penalty: it begins so many tokens before max_completion_tokens."""
     reward_weights: dict[str, float] = {"adequacy": 1.0, "naturalness": 0.2, "length": 0.1, "repetition": 0.1}
+    chrf_beta: Positive = 2.0
+    """Weight of recall in the reward's chrF; what a translation has beyond the reference's length is penalised apart."""
     clip_high: Positive | None = None
     """Left out, this and the next ones are the algorithm's own (in2x.rl.algorithms); in2x: 0.28, none, 3, 0.01."""
     clip_low: Positive | None = None
@@ -254,6 +256,8 @@ class TranslateSection(StageSection):
     num_candidates: Annotated[int, Field(ge=2)] = 16
     """Samples for minimum-Bayes-risk decoding."""
     temperature: Positive = 0.7
+    chrf_beta: Positive = 1.0
+    """Weight of recall in the chrF that minimum-Bayes-risk decoding maximises."""
     max_completion_tokens: Count = 64
     batch_size: Count = 256
 

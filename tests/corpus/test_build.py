@@ -120,7 +120,7 @@ def test_the_digest_is_of_the_sorted_held_out_ids():
 # --- the stage --------------------------------------------------------------------------------------------
 
 ENGLISH = ["I", "you", "they", "she", "saw", "ate", "found", "liked", "sold", "the", "one", "that", "my", "your", "red",
-           "blue", "old", "new", "big", "cat", "dog", "house", "book", "song", "tree", "river", "train", "today", "here",
+           "blue", "old", "big", "cat", "dog", "house", "book", "song", "tree", "river", "train", "today", "here",
            "again", "once"]  # fmt: skip
 JAPANESE = ["私", "君", "彼女", "友達", "先生", "は", "が", "を", "に", "で", "犬", "猫", "家", "本", "歌", "木",
             "川", "電車", "昨日", "今日", "ここ", "また", "一度", "見た", "食べた", "見つけた", "失った", "好き", "だ",

@@ -61,3 +61,4 @@ def test_best_fit_by_hand():
     # 5 and 4 open bins with 3 and 4 of 8 left; 3 goes where the least room remains: 5 + 3, then 4 + 3.
     assert best_fit([3, 5, 4, 3], 8) == [[1, 0], [2, 3]]
     assert best_fit([8, 8], 8) == [[0], [1]]
+    assert best_fit([7, 1], 8) == [[0, 1]]

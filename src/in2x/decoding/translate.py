@@ -4,6 +4,7 @@ A base model is prompted as its training documents begin, the source on a line o
 asked in their chat template. Writes hypotheses.parquet (in2x.records.HYPOTHESES).
 """
 
+import functools
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -61,9 +62,10 @@ def translate_greedy(model, tokenizer, sources: list[str], target_language: str,
     return [completion.text for (completion,) in translate(model, tokenizer, sources, target_language, **options)]
 
 
-def minimum_bayes_risk(candidates: list[Completion]) -> Completion:
+def minimum_bayes_risk(candidates: list[Completion], chrf_beta: float = 1.0) -> Completion:
     """The candidate with the highest expected chrF against the others (Kumar and Byrne 2004)."""
-    return candidates[select([completion.text for completion in candidates], pairwise_chrf).index]
+    utility = functools.partial(pairwise_chrf, beta=chrf_beta)
+    return candidates[select([completion.text for completion in candidates], utility).index]
 
 
 def dev_chrf(model, tokenizer, corpus: Path, num_segments: int, max_completion_tokens: int) -> float:
@@ -106,7 +108,7 @@ def _translate(section: TranslateSection, test: pl.DataFrame, target_language: s
         completions = translate(model, tokenizer, test["source"].to_list(), target_language, style=style, seed=section.seed,
                                 max_completion_tokens=section.max_completion_tokens, batch_size=section.batch_size,
                                 advance=bar.advance, **sampling)  # fmt: skip
-    chosen = [minimum_bayes_risk(candidates) if decoding == "mbr" else candidates[0] for candidates in completions]
+    chosen = [minimum_bayes_risk(candidates, section.chrf_beta) if decoding == "mbr" else candidates[0] for candidates in completions]
     return test.select(segment_id="id", source="source", reference="target").with_columns(
         system=pl.lit(system), decoding=pl.lit(decoding),
         hypothesis=pl.Series([completion.text for completion in chosen]),

@@ -41,8 +41,8 @@ def segment_counts(hypothesis: str, reference: str) -> list[int]:
     return counts
 
 
-def f_scores(counts_K: np.ndarray) -> np.ndarray:
-    """Turn counts of shape (..., K) into chrF2 of shape (...).
+def f_scores(counts_K: np.ndarray, beta: float = BETA) -> np.ndarray:
+    """Turn counts of shape (..., K) into chrF of shape (...); recall weighs `beta` times as much as precision.
 
     Precision and recall are averaged over the orders that both sides are long enough for (sacreBLEU's
     effective order), then combined: (1 + beta^2) P R / (beta^2 P + R). No common n-gram, or none at all: 0.
@@ -58,17 +58,17 @@ def f_scores(counts_K: np.ndarray) -> np.ndarray:
     num_orders = np.maximum(effective.sum(axis=-1), 1)
     precision = np.where(effective, num_match / np.maximum(num_hyp, 1), 0.0).sum(axis=-1) / num_orders
     recall = np.where(effective, num_match / np.maximum(num_ref, 1), 0.0).sum(axis=-1) / num_orders
-    denominator = BETA**2 * precision + recall
-    scores = (1 + BETA**2) * precision * recall / np.where(denominator > 0, denominator, 1.0)
+    denominator = beta**2 * precision + recall
+    scores = (1 + beta**2) * precision * recall / np.where(denominator > 0, denominator, 1.0)
     return 100 * scores
 
 
-def sentence_chrf(hypothesis: str, reference: str) -> float:
+def sentence_chrf(hypothesis: str, reference: str, beta: float = BETA) -> float:
     """Score one hypothesis against one reference, 0..100."""
-    return float(f_scores(np.array(segment_counts(hypothesis, reference))))
+    return float(f_scores(np.array(segment_counts(hypothesis, reference)), beta))
 
 
-def pairwise_chrf(hypotheses: Sequence[str], references: Sequence[str]) -> np.ndarray:
+def pairwise_chrf(hypotheses: Sequence[str], references: Sequence[str], beta: float = BETA) -> np.ndarray:
     """Score every hypothesis against every reference: an H x R array, 0..100, equal to `sentence_chrf`.
 
     The clipped count sum_v min(a_v, b_v) is the dot product of indicators summed over levels,
@@ -86,7 +86,7 @@ def pairwise_chrf(hypotheses: Sequence[str], references: Sequence[str]) -> np.nd
         counts_HRK[..., 3 * order] = totals_N[hyp_rows][:, None]
         counts_HRK[..., 3 * order + 1] = totals_N[ref_rows][None, :]
         counts_HRK[..., 3 * order + 2] = _clipped_matches(counts_NV[hyp_rows], counts_NV[ref_rows])
-    return f_scores(counts_HRK)
+    return f_scores(counts_HRK, beta)
 
 
 def _counts_by_order(texts: Sequence[str]):

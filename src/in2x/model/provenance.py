@@ -59,9 +59,8 @@ A base language model of {found["num_parameters"] / 1e6:.2f} million parameters,
 |---|---:|---|---|{"---:|" * len(columns)}
 {phases}
 
-Perplexity is per token, on {len(found["held_out_ids"]):,} held-out segments' development part. The held-out segments, and all
-variants of them, were never trained on; their ids are in `{FILE}`, and a run that would test this model on what it was trained
-on is refused.
+Perplexity is per token, on held-out segments. Those ({len(found["held_out_ids"]):,} of them) and all of their variants were
+never trained on; their ids are in `{FILE}`, and a run that would test this model on what it was trained on is refused.
 
 Trained on:
 

@@ -1,10 +1,15 @@
-"""Adequacy against a reference, where one exists: sentence chrF2 on [0, 1].
+"""Adequacy against a reference, where one exists: sentence chrF on [0, 1].
+
+`beta` is the weight of recall. Alone, neither beta serves as a reward (docs/results.md): recall counted double, as in
+chrF2, pays for padding, and with beta 1 a policy that is unsure of the rest writes less and less. So the score is
+chrF2 times a verbosity penalty, BLEU's brevity penalty turned round: the best length is the reference's.
 
 P prompts, G group size. BLEU is left to corpus evaluation: on one sentence it is mostly smoothing.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -12,13 +17,16 @@ import numpy as np
 from in2x.evaluation import chrf
 
 
-def chrf_score(hypothesis: str, reference: str) -> float:
-    """Score one hypothesis: sacreBLEU's sentence chrF2 divided by 100."""
-    return chrf.sentence_chrf(hypothesis, reference) / 100
+def verbosity_penalty(hypothesis: str, reference: str) -> float:
+    """1 up to the length of the reference, exp(1 - |hypothesis| / |reference|) beyond; in characters without blanks."""
+    length, expected = (max(1, len("".join(text.split()))) for text in (hypothesis, reference))
+    return math.exp(min(0.0, 1 - length / expected))
 
 
-def chrf_scores(hypotheses_PG: Sequence[Sequence[str]], references: Sequence[str | None]) -> np.ndarray:
-    """Score P groups of G hypotheses against one reference each: a P x G array on [0, 1].
+def chrf_scores(
+    hypotheses_PG: Sequence[Sequence[str]], references: Sequence[str | None], beta: float = 2.0
+) -> np.ndarray:
+    """chrF x verbosity penalty of P groups of G hypotheses against one reference each: P x G, on [0, 1].
 
     A prompt without a reference (None) gets a row of NaN: `compose` reads it as "not measured here".
 
@@ -34,5 +42,6 @@ def chrf_scores(hypotheses_PG: Sequence[Sequence[str]], references: Sequence[str
     for p, (group, reference) in enumerate(zip(hypotheses_PG, references, strict=True)):
         if reference is not None and len(group):
             counts_GK = np.array([chrf.segment_counts(hypothesis, reference) for hypothesis in group])
-            scores_PG[p] = chrf.f_scores(counts_GK) / 100
+            penalties_G = [verbosity_penalty(hypothesis, reference) for hypothesis in group]
+            scores_PG[p] = chrf.f_scores(counts_GK, beta) / 100 * penalties_G
     return scores_PG

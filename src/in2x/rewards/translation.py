@@ -1,6 +1,6 @@
 """The reward of a translation: gates, then named components, standardised in the group and weighted.
 
-Components: adequacy (chrF2 against the reference, 0-1), naturalness (the preference model's score), length (the soft
+Components: adequacy (chrF against the reference, with a verbosity penalty, 0-1), naturalness (the preference model's score), length (the soft
 penalty in tokens), repetition, numbers and markup (fidelity to the source). Only those with a weight are computed.
 
 Legend: P prompts, G group size.
@@ -40,10 +40,11 @@ class Rewarded:
 
 
 class TranslationReward:
-    def __init__(self, weights: dict[str, float], preference_model, tokenizer, max_tokens: int, buffer_tokens: int):
+    def __init__(self, weights: dict[str, float], preference_model, tokenizer, max_tokens: int, buffer_tokens: int,
+                 chrf_beta: float = 2.0):  # fmt: skip
         self.weights = {name: weight for name, weight in weights.items() if weight}
         self.preference_model, self.tokenizer = preference_model, tokenizer
-        self.max_tokens, self.buffer_tokens = max_tokens, buffer_tokens
+        self.max_tokens, self.buffer_tokens, self.chrf_beta = max_tokens, buffer_tokens, chrf_beta
 
     def __call__(self, groups: list[Group]) -> Rewarded:
         failures_PG = [
@@ -56,7 +57,8 @@ class TranslationReward:
         return Rewarded(compose(components_PG, passed_PG, self.weights), components_PG, failures_PG)
 
     def _adequacy(self, groups: list[Group]) -> np.ndarray:
-        return adequacy.chrf_scores([_texts(group) for group in groups], [group.reference for group in groups])
+        references = [group.reference for group in groups]
+        return adequacy.chrf_scores([_texts(group) for group in groups], references, self.chrf_beta)
 
     def _naturalness(self, groups: list[Group]) -> np.ndarray:
         texts = [text for group in groups for text in _texts(group)]

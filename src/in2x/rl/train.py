@@ -38,7 +38,7 @@ def run(section: RlSection, folder: Path, inputs: Mapping[str, Path]) -> dict:
     tokenizer, policy = load_tokenizer(inputs["sft"] / "model"), load_model(inputs["sft"] / "model")
     prompts = _prompts(inputs["instruct"] / "rl.parquet", section)
     reward = TranslationReward(section.reward_weights, on_device(naturalness.load(inputs["reward"] / "naturalness")), tokenizer,
-                               section.max_completion_tokens, section.length_buffer_tokens)  # fmt: skip
+                               section.max_completion_tokens, section.length_buffer_tokens, section.chrf_beta)  # fmt: skip
     settings = loss_settings(section)
     reference = on_device(load_model(inputs["sft"] / "model")).requires_grad_(False) if settings.kl_coefficient else None
     steps_per_batch = section.batch_completions // section.mini_batch_completions

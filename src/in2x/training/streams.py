@@ -6,11 +6,12 @@ model can be prompted with the first line. A *document* is a run of pairs: the v
 they have few variants), or neighbours in the corpus.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
+from tokenizers import Tokenizer
 
 from in2x.training.packing import Document
 
@@ -19,10 +20,10 @@ PAIRS_PER_DOCUMENT = 6
 
 @dataclass(frozen=True)
 class Stream:
-    """Tokenised documents of one stream: ids and token arrays."""
+    """Documents of one stream: ids and token arrays."""
 
     ids: list[str]
-    token_ids: list[np.ndarray]
+    token_ids: Sequence[np.ndarray]
 
     def shuffled(self, rng: np.random.Generator) -> Iterator[int]:
         """Indices of documents for ever: every epoch is another permutation."""
@@ -72,12 +73,25 @@ def _documents(pairs: pl.DataFrame, rng: np.random.Generator) -> pl.DataFrame:
     return grouped.select("id", "text").sample(fraction=1.0, shuffle=True, seed=int(rng.integers(2**31)))
 
 
+class TokenizedTexts(Sequence):
+    """Token arrays of texts, each closed by the end-of-text token, made when they are asked for.
+
+    A phase draws a small part of a large stream: tokenising it all first would take longer than a short phase.
+    A control token in a text is plain text.
+    """
+
+    def __init__(self, texts: list[str], tokenizer, end_id: int):
+        self.texts, self.end_id = texts, end_id
+        self.backend = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
+        self.backend.encode_special_tokens = True
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        return np.array([*self.backend.encode(self.texts[index], add_special_tokens=False).ids, self.end_id], np.int32)
+
+
 def tokenize(frame: pl.DataFrame, tokenizer, end_id: int) -> Stream:
-    """Tokenise documents of text, each closed by the end-of-text token; a control token in a text is plain text."""
-    backend = tokenizer.backend_tokenizer
-    backend.encode_special_tokens = True
-    try:
-        encoded = backend.encode_batch_fast(frame["text"].to_list(), add_special_tokens=False)
-    finally:
-        backend.encode_special_tokens = False
-    return Stream(frame["id"].to_list(), [np.array([*item.ids, end_id], np.int32) for item in encoded])
+    """The stream of a frame's documents (columns id, text)."""
+    return Stream(frame["id"].to_list(), TokenizedTexts(frame["text"].to_list(), tokenizer, end_id))
