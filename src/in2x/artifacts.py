@@ -120,8 +120,10 @@ def claim(folder: Path) -> Iterator[None]:
         except BlockingIOError:
             stream.seek(0)
             owner = stream.read().strip() or "unknown"
-            raise In2xError(f"{folder}: process {owner} is at work in this folder; wait until it has ended, or give "
-                            "this run another folder (--folder=runs/other)") from None  # fmt: skip
+            raise In2xError(
+                f"{folder}: process {owner} is at work in this folder; wait until it has ended, or give "
+                "this run another folder (--folder=runs/other)"
+            ) from None
         stream.truncate(0)
         stream.write(f"{os.getpid()}\n")
         stream.flush()
@@ -150,11 +152,23 @@ def open_stage(folder: Path, stage: str, print_: str, section: Mapping, inputs: 
         clear(folder)
     folder.mkdir(parents=True, exist_ok=True)
     _mend(folder)
-    write_json(folder / "manifest.json", {
-        "stage": stage, "status": "running", "fingerprint": print_, "inputs": dict(inputs), "section": section,
-        "versions": versions(), "seed": section.get("seed"), "git_commit": git_commit(), "machine": machine(),
-        "started_at": datetime.now(UTC).isoformat(timespec="seconds"), "seconds": seconds, "results": {},
-    })  # fmt: skip
+    write_json(
+        folder / "manifest.json",
+        {
+            "stage": stage,
+            "status": "running",
+            "fingerprint": print_,
+            "inputs": dict(inputs),
+            "section": section,
+            "versions": versions(),
+            "seed": section.get("seed"),
+            "git_commit": git_commit(),
+            "machine": machine(),
+            "started_at": datetime.now(UTC).isoformat(timespec="seconds"),
+            "seconds": seconds,
+            "results": {},
+        },
+    )
 
 
 def _mend(folder: Path) -> None:
@@ -232,9 +246,16 @@ def versions() -> dict[str, str]:
 
 def git_commit() -> str | None:
     """The commit of the code in use, with "+" where the tree has changes; None outside a checkout."""
+
     def git(*arguments: str) -> str:
-        return subprocess.run(["git", "-C", str(Path(__file__).parent), *arguments],
-                              capture_output=True, text=True, check=True, timeout=10).stdout.strip()  # fmt: skip
+        return subprocess.run(
+            ["git", "-C", str(Path(__file__).parent), *arguments],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=10,
+        ).stdout.strip()
+
     try:
         return git("rev-parse", "--short=12", "HEAD") + ("+" if git("status", "--porcelain", "-uno") else "")
     except (OSError, subprocess.SubprocessError):
@@ -251,9 +272,11 @@ def machine() -> dict:
         name = models[0] if models else name
     torch = sys.modules.get("torch")  # not imported for this: some stages never need it
     found = {
-        "cpu": name, "num_cores": os.cpu_count(), "num_threads": torch.get_num_threads() if torch else os.cpu_count(),
+        "cpu": name,
+        "num_cores": os.cpu_count(),
+        "num_threads": torch.get_num_threads() if torch else os.cpu_count(),
         "memory_bytes": psutil.virtual_memory().total,
-    }  # fmt: skip
+    }
     if torch and torch.cuda.is_available():
         found["gpu"] = torch.cuda.get_device_name()
     return found

@@ -210,7 +210,7 @@ class RlSection(Training):
     """Lc of the soft length penalty: it begins so many tokens before max_completion_tokens."""
     reward_weights: dict[str, float] = {"adequacy": 1.0, "naturalness": 0.2, "length": 0.1, "repetition": 0.1}
     chrf_beta: Positive = 2.0
-    """Weight of recall in the reward's chrF; what a translation has beyond the reference's length is penalised apart."""
+    """Weight of recall in the reward's chrF; a translation longer than the reference is penalised apart."""
     clip_high: Positive | None = None
     """Left out, this and the next ones are the algorithm's own (in2x.rl.algorithms); in2x: 0.28, none, 3, 0.01."""
     clip_low: Positive | None = None
@@ -218,7 +218,9 @@ class RlSection(Training):
     entropy_coefficient: Annotated[float, Field(ge=0)] | None = None
     kl_coefficient: Annotated[float, Field(ge=0)] | None = None
     mismatch_cap: Positive | None = None
-    length_normalise: Literal["as-published", "trajectory-mean", "sequence-mean", "token-mean", "constant-length"] | None = None
+    length_normalise: (
+        Literal["as-published", "trajectory-mean", "sequence-mean", "token-mean", "constant-length"] | None
+    ) = None
     """What a completion's summed loss is divided by."""
     min_group_std: Annotated[float, Field(ge=0)] = 1e-3
     """A group whose rewards deviate less teaches nothing and is dropped."""

@@ -32,7 +32,9 @@ def test_greedy_equals_the_forward_pass_without_cache_or_padding(make_model, tok
 def test_samples_carry_the_log_probabilities_of_the_tempered_distribution(make_model, tokenizer):
     model, temperature = make_model(seed=1), 0.7
     prompts = [[5, 9, 40], [300, 7, 8, 9, 10]]
-    found = generate(model, tokenizer, prompts, stop_ids={1}, num_samples=3, temperature=temperature, max_completion_tokens=6)
+    found = generate(
+        model, tokenizer, prompts, stop_ids={1}, num_samples=3, temperature=temperature, max_completion_tokens=6
+    )
     for prompt, group in zip(prompts, found, strict=True):
         assert len(group) == 3
         for completion in group:
@@ -44,7 +46,13 @@ def test_samples_carry_the_log_probabilities_of_the_tempered_distribution(make_m
 
 def test_sampling_follows_its_seed_and_its_distribution(make_model, tokenizer):
     model = make_model(seed=2)
-    options = {"stop_ids": set(), "num_samples": 2000, "temperature": 1.0, "max_completion_tokens": 1, "batch_size": 4000}
+    options = {
+        "stop_ids": set(),
+        "num_samples": 2000,
+        "temperature": 1.0,
+        "max_completion_tokens": 1,
+        "batch_size": 4000,
+    }
     first = generate(model, tokenizer, [[4, 5]], seed=1, **options)
     assert first == generate(model, tokenizer, [[4, 5]], seed=1, **options)
     assert first != generate(model, tokenizer, [[4, 5]], seed=2, **options)

@@ -27,13 +27,9 @@ WORDS = [
 ]
 
 
-def _corpus(
-    num_segments: int, noise: float, seed: int, reference_seed: int = 0
-) -> tuple[list[str], list[str]]:
+def _corpus(num_segments: int, noise: float, seed: int, reference_seed: int = 0) -> tuple[list[str], list[str]]:
     reference_words, noise_words = random.Random(reference_seed), random.Random(seed)
-    references = [
-        reference_words.choices(WORDS, k=reference_words.randint(4, 14)) for _ in range(num_segments)
-    ]
+    references = [reference_words.choices(WORDS, k=reference_words.randint(4, 14)) for _ in range(num_segments)]
     hypotheses = [
         [noise_words.choice(WORDS) if noise_words.random() < noise else word for word in reference]
         for reference in references

@@ -28,10 +28,7 @@ EDGE_CASES = [
 def _random_texts(num: int, seed: int) -> list[str]:
     generator = random.Random(seed)
     alphabets = [JAPANESE, ENGLISH, JAPANESE + ENGLISH, "あい", "ab "]
-    return [
-        "".join(generator.choices(generator.choice(alphabets), k=generator.randint(0, 40)))
-        for _ in range(num)
-    ]
+    return ["".join(generator.choices(generator.choice(alphabets), k=generator.randint(0, 40))) for _ in range(num)]
 
 
 def _sacrebleu(hypothesis: str, reference: str) -> float:
@@ -56,9 +53,7 @@ def test_counts_are_clipped():
 
 def test_sentence_equals_sacrebleu():
     texts = _random_texts(60, seed=1) + EDGE_CASES
-    pairs = [(a, b) for a in texts[::2] for b in texts[1::3]] + [
-        (a, b) for a in EDGE_CASES for b in EDGE_CASES
-    ]
+    pairs = [(a, b) for a in texts[::2] for b in texts[1::3]] + [(a, b) for a in EDGE_CASES for b in EDGE_CASES]
     assert [chrf.sentence_chrf(*pair) for pair in pairs] == [_sacrebleu(*pair) for pair in pairs]
 
 

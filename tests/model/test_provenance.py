@@ -29,12 +29,21 @@ def test_a_base_that_saw_a_held_out_segment_is_refused(folders):
         refuse_contamination(base, corpus)
 
 
-def test_an_exported_base_carries_its_origin_and_its_weights_in_half_precision(folders, make_model, tokenizer, tmp_path):
+def test_an_exported_base_carries_its_origin_and_its_weights_in_half_precision(
+    folders, make_model, tokenizer, tmp_path
+):
     corpus = tmp_path / "corpus"
     corpus.mkdir()
     (tmp_path / "pairs.parquet").rename(corpus / "pairs.parquet")
     write_json(corpus / "manifest.json", {"status": "complete", "results": {"licences": {"tatoeba": "CC-BY 2.0 FR"}}})
-    phase = {"name": "stable", "tokens": 1200, "mixture": {"en": 1.0}, "schedule": "constant", "lr": 0.1, "perplexity": {"en": 20.5}}
+    phase = {
+        "name": "stable",
+        "tokens": 1200,
+        "mixture": {"en": 1.0},
+        "schedule": "constant",
+        "lr": 0.1,
+        "perplexity": {"en": 20.5},
+    }
     write_json(tmp_path / "pretrain" / "manifest.json", {
         "stage": "pretrain", "status": "complete", "seconds": 7200, "machine": {"cpu": "a CPU"}, "versions": {},
         "section": {"base": None}, "git_commit": None, "results": {"num_parameters": 5_000_000, "phases": [phase]},
@@ -44,7 +53,9 @@ def test_an_exported_base_carries_its_origin_and_its_weights_in_half_precision(f
     export(tmp_path / "pretrain" / "model", tmp_path / "exported")
     assert read_json(tmp_path / "exported" / FILE)["held_out_ids"] == ["mine:3", "tatoeba:2"]
     text = (tmp_path / "exported" / "README.md").read_text(encoding="utf-8")
-    assert "2.0 hours" in text and "| stable | 1,200 | 100% en | constant, 0.1 | 20.5 |" in text and "CC-BY 2.0 FR" in text
+    assert (
+        "2.0 hours" in text and "| stable | 1,200 | 100% en | constant, 0.1 | 20.5 |" in text and "CC-BY 2.0 FR" in text
+    )
     assert read_json(tmp_path / "exported" / "config.json")["dtype"] == "float16"
     for name, weight in load_model(tmp_path / "exported").state_dict().items():
         assert (weight - model.state_dict()[name]).abs().max() < 1e-3  # half precision of weights below 1

@@ -38,9 +38,10 @@ def test_as_many_pieces_as_asked_for_and_every_byte_among_them(tokenizer):
 
 def test_japanese_is_split_where_the_script_changes(tokenizer):
     split = tokenizer.backend_tokenizer.pre_tokenizer.pre_tokenize_str
-    text = "私は神戸に住んでいるJohnのカメラ2台、もう！"
+    text = "私は神戸に住んでいるJohnのカメラ25台、もう！Don't go"
     pieces = [text[start:end] for _, (start, end) in split(text)]
-    assert pieces == ["私は", "神戸に", "住んでいる", "John", "の", "カメラ", "2", "台", "、", "もう", "！"]
+    japanese = ["私は", "神戸に", "住んでいる", "John", "の", "カメラ", "2", "5", "台", "、", "もう", "！"]
+    assert pieces == [*japanese, "Don't", " go"]
 
 
 def test_chat_template(tokenizer):

@@ -20,7 +20,16 @@ sources = [{{ name = "cipher", kind = "tsv", path = "{folder}/cipher.tsv", colum
 [pretrain]
 step_tokens = 512
 optimizer = {{ name = "muon" }}
-scratch = {{ vocab_size = 380, hidden_size = 48, intermediate_size = 96, num_layers = 2, num_heads = 2, num_kv_heads = 1, head_dim = 24, max_position_tokens = 256 }}
+
+[pretrain.scratch]
+vocab_size = 380
+hidden_size = 48
+intermediate_size = 96
+num_layers = 2
+num_heads = 2
+num_kv_heads = 1
+head_dim = 24
+max_position_tokens = 256
 
 [[pretrain.phases]]
 name = "knowledge"

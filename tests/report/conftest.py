@@ -13,9 +13,7 @@ import polars as pl
 import pytest
 
 HOSTILE = '<script>alert("x")</script> & <img src=http://evil.example/a.png onerror=alert(1)>'
-STAGES: dict[str, dict[str, Any]] = json.loads(
-    Path(__file__).with_name("synthetic_run.json").read_text("utf-8")
-)
+STAGES: dict[str, dict[str, Any]] = json.loads(Path(__file__).with_name("synthetic_run.json").read_text("utf-8"))
 SYSTEMS = ("base", "pretrain/knowledge", "pretrain/long", "pretrain/anneal", "sft", "rl", "merge")
 PAIRS = (
     ("What are you doing?", "何してるの？"),
@@ -88,8 +86,7 @@ def results(stage: str) -> dict[str, Any]:
             {"task": "translate", "prompt": f"Translate into Japanese:\n{s}", "response": r} for s, r in PAIRS
         ],
         "reward": [
-            {"source": s, "chosen": r, "rejected": d, "margin": 2.41 - i}
-            for i, (s, r, d) in enumerate(drafted)
+            {"source": s, "chosen": r, "rejected": d, "margin": 2.41 - i} for i, (s, r, d) in enumerate(drafted)
         ],
         "rl": [
             {

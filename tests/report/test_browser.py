@@ -29,9 +29,7 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not instal
 
 
 def measure(page: str, width: int, folder) -> dict[str, int]:
-    (folder / "harness.html").write_text(
-        HARNESS.format(width=width, page=html.escape(page)), encoding="utf-8"
-    )
+    (folder / "harness.html").write_text(HARNESS.format(width=width, page=html.escape(page)), encoding="utf-8")
     command = [
         CHROMIUM,
         *FLAGS,

@@ -15,10 +15,7 @@ from in2x.report.markup import (
 
 
 def test_text_is_escaped_and_markup_is_not():
-    assert (
-        element("p", "<b>&", element("i", "x"), class_='a"b')
-        == '<p class="a&quot;b">&lt;b&gt;&amp;<i>x</i></p>'
-    )
+    assert element("p", "<b>&", element("i", "x"), class_='a"b') == '<p class="a&quot;b">&lt;b&gt;&amp;<i>x</i></p>'
 
 
 def test_attributes_with_dashes_and_without_value():
@@ -80,9 +77,7 @@ def test_duration(seconds, expected):
     assert duration(seconds) == expected
 
 
-@pytest.mark.parametrize(
-    ("value", "expected"), [(950, "950"), (20_500, "20.5 k"), (4_000_000, "4 M"), (2e12, "2 T")]
-)
+@pytest.mark.parametrize(("value", "expected"), [(950, "950"), (20_500, "20.5 k"), (4_000_000, "4 M"), (2e12, "2 T")])
 def test_compact(value, expected):
     assert compact(value) == expected
 

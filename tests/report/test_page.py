@@ -56,10 +56,7 @@ def test_links_lead_somewhere(run_folder, page):
 def test_text_of_the_data_is_escaped(run_folder, page):
     written = page(run_folder, "<b>Title</b>")
     assert (
-        "<script" not in written
-        and "<b>Title" not in written
-        and "<b>own" not in written
-        and "<b>local" not in written
+        "<script" not in written and "<b>Title" not in written and "<b>own" not in written and "<b>local" not in written
     )
     text = Outline(written).words
     assert text.count('<script>alert("x")</script>') >= 2  # a hypothesis and a rollout, as text

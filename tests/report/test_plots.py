@@ -72,9 +72,7 @@ def test_every_chart_is_well_formed_and_described():
 
 def test_dot_chart_places_value_and_interval():
     # the axis reaches from 10 to 20 and 6 % further at both ends: 15 lies in the middle
-    chart = dot_chart(
-        "chrF2", "", {"SFT": [Dot(15.0, 10.0, 20.0, series=2, hollow=True, reading="MBR 15.0")]}
-    )
+    chart = dot_chart("chrF2", "", {"SFT": [Dot(15.0, 10.0, 20.0, series=2, hollow=True, reading="MBR 15.0")]})
     assert 'x="50.00%"' in chart
     assert 'x1="5.36%" x2="94.64%"' in chart  # 0.6 / 11.2
     assert "estimate s2 hollow" in chart

@@ -10,9 +10,7 @@ ALL_PASSED = np.ones((1, 4), dtype=bool)
 
 def _random(num_prompts=5, group_size=8, seed=0):
     generator = np.random.default_rng(seed)
-    components = {
-        name: generator.normal(size=(num_prompts, group_size)) for name in ("chrf", "judge", "length")
-    }
+    components = {name: generator.normal(size=(num_prompts, group_size)) for name in ("chrf", "judge", "length")}
     return components, generator.random((num_prompts, group_size)) < 0.8
 
 
@@ -32,9 +30,7 @@ def test_worked_example():
 
 
 def test_docstring_example_and_floor():
-    composed = compose(
-        {"chrf": np.array([[0.2, 0.4, np.nan]])}, np.array([[True, True, False]]), {"chrf": 1.0}
-    )
+    composed = compose({"chrf": np.array([[0.2, 0.4, np.nan]])}, np.array([[True, True, False]]), {"chrf": 1.0})
     np.testing.assert_allclose(composed.rewards_PG, [[-1, 1, -2]])
     assert composed.component_means == {"chrf": pytest.approx(0.3)}
     assert composed.passed_fraction == pytest.approx(2 / 3)

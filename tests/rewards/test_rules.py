@@ -99,10 +99,7 @@ def test_repetition_penalty_hand_computed():
 def test_repetition_penalty_range():
     assert repetition_penalty("") == repetition_penalty("短い文。") == 0.0
     assert (
-        repetition_penalty(
-            "昨日は友人と一緒に新しい映画を見に行き、とても面白かったので、また行くつもりです。"
-        )
-        == 0.0
+        repetition_penalty("昨日は友人と一緒に新しい映画を見に行き、とても面白かったので、また行くつもりです。") == 0.0
     )
     assert -1 <= repetition_penalty("あ" * 1000) < -0.98
 

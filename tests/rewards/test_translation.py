@@ -22,7 +22,9 @@ def make(weights):
 
 
 def test_the_closer_translation_gets_the_higher_reward():
-    rewarded = make({"adequacy": 1.0})([group(completion(REFERENCE), completion("彼は学校へ行く。"), completion("犬が好きだ。"))])
+    rewarded = make({"adequacy": 1.0})(
+        [group(completion(REFERENCE), completion("彼は学校へ行く。"), completion("犬が好きだ。"))]
+    )
     best, middle, worst = rewarded.composed.rewards_PG[0]
     assert best > middle > worst
     assert rewarded.components_PG["adequacy"][0, 0] == pytest.approx(1.0)
@@ -47,5 +49,7 @@ def test_length_is_penalised_in_tokens_beyond_the_buffer():
 
 
 def test_components_without_weight_are_not_computed():
-    assert set(make({"adequacy": 1.0, "naturalness": 0.0})([group(completion(REFERENCE))]).components_PG) == {"adequacy"}
+    assert set(make({"adequacy": 1.0, "naturalness": 0.0})([group(completion(REFERENCE))]).components_PG) == {
+        "adequacy"
+    }
     assert set(COMPONENTS) == {"adequacy", "naturalness", "length", "repetition", "numbers", "markup"}

@@ -61,9 +61,7 @@ def test_a_group_of_one_is_an_error(name):
 
 
 def test_batch_mean_takes_groups_of_one_but_not_one_reward():
-    torch.testing.assert_close(
-        ADVANTAGES["batch-mean"](torch.tensor([[1.0], [3.0]])), torch.tensor([[-1.0], [1.0]])
-    )
+    torch.testing.assert_close(ADVANTAGES["batch-mean"](torch.tensor([[1.0], [3.0]])), torch.tensor([[-1.0], [1.0]]))
     with pytest.raises(ValueError, match="a baseline needs two rewards"):
         ADVANTAGES["batch-mean"](torch.ones(1, 1))
 

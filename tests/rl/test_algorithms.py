@@ -132,8 +132,7 @@ def test_micro_batches_add_up(full_fields, name, cuts):
     settings = with_all_terms(name)
     whole, whole_gradients = loss_and_gradients(name, full_fields, settings)
     parts = [
-        loss_and_gradients(name, rows(full_fields, index), settings)
-        for index in torch.arange(6).tensor_split(cuts)
+        loss_and_gradients(name, rows(full_fields, index), settings) for index in torch.arange(6).tensor_split(cuts)
     ]
     torch.testing.assert_close(sum(output.loss for output, _ in parts), whole.loss)
     for i, expected in enumerate(whole_gradients):

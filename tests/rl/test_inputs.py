@@ -43,9 +43,7 @@ def test_mask_is_boolean(full_fields):
         LossInputs(**full_fields)
 
 
-@pytest.mark.parametrize(
-    ("name", "own"), [("num_completions", 6), ("num_tokens", 20), ("max_completion_tokens", 5)]
-)
+@pytest.mark.parametrize(("name", "own"), [("num_completions", 6), ("num_tokens", 20), ("max_completion_tokens", 5)])
 def test_denominators_cover_at_least_this_micro_batch(full_fields, name, own):
     full_fields[name] = own - 1
     with pytest.raises(ValueError, match=f"{name}: expected at least {own}, got {own - 1}"):
@@ -54,9 +52,7 @@ def test_denominators_cover_at_least_this_micro_batch(full_fields, name, own):
 
 def test_masked_positions_never_reach_the_log_ratio(make_inputs):
     inputs = make_inputs([[0.5], [0.1, -0.2]], [1.0, 1.0], filler=float("nan"))
-    torch.testing.assert_close(
-        inputs.log_ratio_BT, torch.tensor([[0.5, 0.0], [0.1, -0.2]], dtype=torch.float64)
-    )
+    torch.testing.assert_close(inputs.log_ratio_BT, torch.tensor([[0.5, 0.0], [0.1, -0.2]], dtype=torch.float64))
 
 
 @pytest.mark.parametrize(

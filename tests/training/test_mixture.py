@@ -38,6 +38,20 @@ def test_a_resumed_phase_goes_on_with_the_rows_it_would_have_had(skip):
     assert as_lists(itertools.islice(make().steps(skip=skip), 40 - skip)) == whole[skip:]
 
 
+def test_rows_are_shuffled_anew_in_every_shard():
+    rows = [ids[0][:2] for rows in itertools.islice(make().steps(), 40) for ids in rows.document_ids]
+    first, second = rows[:40], rows[40:]
+    assert sorted(first) == sorted(second) == ["en"] * 30 + ["ja"] * 10
+    assert first != second and first != sorted(first)
+
+
+def test_streams_of_one_size_are_walked_in_different_orders():
+    equal = {name: stream(name, 40, 6) for name in ("en", "ja")}
+    ids = drawn(itertools.islice(make(num_tokens=240, streams=equal, weights={"en": 1.0, "ja": 1.0}).steps(), 10))
+    halves = [{id[2:] for id in ids if id.startswith(name)} for name in equal]  # twenty documents of forty
+    assert [len(half) for half in halves] == [20, 20] and halves[0] != halves[1]
+
+
 @pytest.mark.parametrize(("name", "number", "num_whole_shards"), [("en", 40, 3), ("ja", 50, 8)])
 def test_no_document_is_seen_twice_before_the_others_of_its_stream(monkeypatch, name, number, num_whole_shards):
     monkeypatch.setattr(mixture, "SHARD_TOKENS", 96)  # twelve documents of en and six of ja: eight full rows

@@ -36,8 +36,9 @@ def run(section: CorpusSection, folder: Path, inputs: Mapping[str, Path]) -> dic
     rejected = pl.concat([rejected, bad.select(REJECTED), repeated.select(REJECTED)])
     if pairs.is_empty():
         _write(rejected, folder / "rejected.parquet")
-        raise In2xError(f"corpus: every row was rejected: {count(rejected, 'reason')}; "
-                        f"see {folder / 'rejected.parquet'}")  # fmt: skip
+        raise In2xError(
+            f"corpus: every row was rejected: {count(rejected, 'reason')}; see {folder / 'rejected.parquet'}"
+        )
     pairs = tag_domains(pairs, source_language, target_language)
     pairs, similarity = split_by_group(pairs, section)
     set_aside = pairs.filter(split="aside").with_columns(reason=pl.lit("variant of a held-out sentence"))
@@ -90,10 +91,15 @@ def _read_sources(sources: tuple[Source, ...]) -> tuple[pl.DataFrame, pl.DataFra
             result = read(source)
             rows = result.rows
             num_read[f"{source.name} (broken)"] = len(result.broken)
-            broken.append(result.broken.select(
-                id=pl.format("{}:{}", pl.col("origin"), pl.col("line")), origin=pl.lit(source.name),
-                source=pl.col("raw"), target=pl.lit(None, string), reason=pl.format("broken: {}", pl.col("reason")),
-            ))  # fmt: skip
+            broken.append(
+                result.broken.select(
+                    id=pl.format("{}:{}", pl.col("origin"), pl.col("line")),
+                    origin=pl.lit(source.name),
+                    source=pl.col("raw"),
+                    target=pl.lit(None, string),
+                    reason=pl.format("broken: {}", pl.col("reason")),
+                )
+            )
         num_read[source.name] = len(rows)
         frames, columns = (texts, ("language", "text")) if source.kind == "text" else (pairs, ("source", "target"))
         frames.append(rows.select("id", *columns, origin=pl.lit(source.name)))
@@ -134,8 +140,10 @@ def _assign_splits(groups: np.ndarray, keys: list[str], section: CorpusSection) 
     small = [rows for rows in members.values() if len(rows) <= section.max_held_out_group]
     wanted = section.num_dev + section.num_test
     if len(small) < 2 * wanted:
-        raise In2xError(f"corpus: {len(small)} groups of sentences can't give {wanted} held-out ones and leave as many "
-                        "to train on; lower corpus.num_dev and corpus.num_test")  # fmt: skip
+        raise In2xError(
+            f"corpus: {len(small)} groups of sentences can't give {wanted} held-out ones and leave as many "
+            "to train on; lower corpus.num_dev and corpus.num_test"
+        )
     ranked = sorted(small, key=lambda rows: _hash(min(keys[row] for row in rows)))
     split = np.full(len(groups), "train", dtype="<U5")
     for place, rows in enumerate(ranked[:wanted]):
@@ -145,15 +153,20 @@ def _assign_splits(groups: np.ndarray, keys: list[str], section: CorpusSection) 
     return split
 
 
-def _set_leaks_aside(split: np.ndarray, sides: list[list[str]], sizes: list[int],
-                     threshold: float) -> tuple[np.ndarray, list[float]]:  # fmt: skip
+def _set_leaks_aside(
+    split: np.ndarray, sides: list[list[str]], sizes: list[int], threshold: float
+) -> tuple[np.ndarray, list[float]]:
     """Set training rows aside that exact similarity, where MinHash only estimates, shows to be held-out rows' twins.
 
     Returns also, by side, the highest similarity of the remaining training rows to held-out ones.
     """
     held_out, train = np.isin(split, ["dev", "test"]), split == "train"
-    similarity = np.stack([highest_similarity(_take(keys, train), _take(keys, held_out), size)
-                           for keys, size in zip(sides, sizes, strict=True)])  # fmt: skip
+    similarity = np.stack(
+        [
+            highest_similarity(_take(keys, train), _take(keys, held_out), size)
+            for keys, size in zip(sides, sizes, strict=True)
+        ]
+    )
     leaks = (similarity >= threshold).any(axis=0)
     split = split.copy()
     split[np.flatnonzero(train)[leaks]] = "aside"

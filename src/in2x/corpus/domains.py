@@ -81,9 +81,7 @@ def tag_domains(frame: pl.DataFrame, source_language: str, target_language: str)
 
 
 # Set phrases that everybody says: their verbs are honorific, their register is merely polite.
-_GREETINGS = (
-    r"(?:ありがとう|おはよう|おめでとう)ございま(?:した|す)|^いただきます|いってらっしゃい|^いらっしゃいませ"
-)
+_GREETINGS = r"(?:ありがとう|おはよう|おめでとう)ございま(?:した|す)|^いただきます|いってらっしゃい|^いらっしゃいませ"
 _HONORIFIC = "|".join(
     (
         # of respect: おっしゃる, お話しになる

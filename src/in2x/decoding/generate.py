@@ -15,9 +15,19 @@ ROW_TOKENS = 1  # logits are asked for the last position only
 
 
 @torch.inference_mode()
-def generate(model, tokenizer, prompt_ids: list[list[int]], *, stop_ids: set[int], max_completion_tokens: int,
-             num_samples: int = 1, temperature: float = 0.0, batch_size: int = 256, seed: int = 0,
-             advance=lambda num_prompts: None) -> list[list[Completion]]:  # fmt: skip
+def generate(
+    model,
+    tokenizer,
+    prompt_ids: list[list[int]],
+    *,
+    stop_ids: set[int],
+    max_completion_tokens: int,
+    num_samples: int = 1,
+    temperature: float = 0.0,
+    batch_size: int = 256,
+    seed: int = 0,
+    advance=lambda num_prompts: None,
+) -> list[list[Completion]]:
     """Complete each prompt `num_samples` times; temperature 0 is greedy, otherwise plain sampling (top-p 1).
 
     Returns, in the order of the prompts, the completions of each. `sampling_logprobs` are those of the distribution
@@ -90,8 +100,14 @@ class _Batch:
         return chosen_B[keep_B]
 
     def _forward(self, input_ids_BT, mask_BT, position_ids_BT) -> torch.Tensor:
-        output = self.model(input_ids=input_ids_BT, attention_mask=mask_BT, position_ids=position_ids_BT,
-                            past_key_values=self.cache, use_cache=True, logits_to_keep=ROW_TOKENS)  # fmt: skip
+        output = self.model(
+            input_ids=input_ids_BT,
+            attention_mask=mask_BT,
+            position_ids=position_ids_BT,
+            past_key_values=self.cache,
+            use_cache=True,
+            logits_to_keep=ROW_TOKENS,
+        )
         return output.logits[:, -1].float()
 
 

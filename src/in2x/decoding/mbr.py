@@ -15,9 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-Utility = Callable[
-    [list[str], list[str]], np.ndarray
-]  # H hypotheses, R references -> H x R, higher is better
+Utility = Callable[[list[str], list[str]], np.ndarray]  # H hypotheses, R references -> H x R, higher is better
 TIE_TOLERANCE = 1e-9  # relative; below it a difference is the rounding of a sum, not a preference
 
 
@@ -68,9 +66,7 @@ def _merge(texts: Sequence[str], weights: Sequence[float] | None) -> tuple[list[
     """Return the distinct texts in order of appearance and their summed weights, normalised to 1."""
     raw = np.ones(len(texts)) if weights is None else np.asarray(weights, dtype=np.float64)
     if raw.shape != (len(texts),):
-        raise ValueError(
-            f"mbr: expected {len(texts)} weights, one per pseudo-reference, got shape {raw.shape}"
-        )
+        raise ValueError(f"mbr: expected {len(texts)} weights, one per pseudo-reference, got shape {raw.shape}")
     if not np.isfinite(raw).all() or (raw < 0).any() or raw.sum() <= 0:
         raise ValueError("mbr: weights must be finite, non-negative and not all zero")
     row_of = {text: row for row, text in enumerate(dict.fromkeys(texts))}

@@ -41,21 +41,45 @@ def run(section: TranslateSection, folder: Path, inputs: Mapping[str, Path]) -> 
     with atomic(folder / "hypotheses.parquet") as temporary:
         hypotheses.select(HYPOTHESES).write_parquet(temporary)
     seconds = hypotheses.group_by("system", "decoding", maintain_order=True).agg(pl.col("seconds").first())
-    return {"num_segments": len(test), "target_language": target_language,
-            "seconds": {f"{row['system']}/{row['decoding']}": row["seconds"] for row in seconds.to_dicts()}}  # fmt: skip
+    return {
+        "num_segments": len(test),
+        "target_language": target_language,
+        "seconds": {f"{row['system']}/{row['decoding']}": row["seconds"] for row in seconds.to_dicts()},
+    }
 
 
-def translate(model, tokenizer, sources: list[str], target_language: str, *, style: str = "chat", max_completion_tokens: int = 64,
-              num_samples: int = 1, temperature: float = 0.0, batch_size: int = 256, seed: int = 0,
-              advance=lambda number: None) -> list[list[Completion]]:  # fmt: skip
+def translate(
+    model,
+    tokenizer,
+    sources: list[str],
+    target_language: str,
+    *,
+    style: str = "chat",
+    max_completion_tokens: int = 64,
+    num_samples: int = 1,
+    temperature: float = 0.0,
+    batch_size: int = 256,
+    seed: int = 0,
+    advance=lambda number: None,
+) -> list[list[Completion]]:
     """Translations of each source. `style` is how the model is asked: "chat", or "line" for a base model."""
     if style == "chat":
         prompts = chat_prompts(tokenizer, [translation_prompt(source, target_language) for source in sources])
         stops = chat_stops(tokenizer)
     else:
         prompts, stops = line_prompts(tokenizer, sources), line_stops(tokenizer)
-    return generate(model, tokenizer, prompts, stop_ids=stops, max_completion_tokens=max_completion_tokens,
-                    num_samples=num_samples, temperature=temperature, batch_size=batch_size, seed=seed, advance=advance)  # fmt: skip
+    return generate(
+        model,
+        tokenizer,
+        prompts,
+        stop_ids=stops,
+        max_completion_tokens=max_completion_tokens,
+        num_samples=num_samples,
+        temperature=temperature,
+        batch_size=batch_size,
+        seed=seed,
+        advance=advance,
+    )
 
 
 def translate_greedy(model, tokenizer, sources: list[str], target_language: str, **options) -> list[str]:
@@ -71,8 +95,9 @@ def minimum_bayes_risk(candidates: list[Completion], chrf_beta: float = 1.0) -> 
 def dev_chrf(model, tokenizer, corpus: Path, num_segments: int, max_completion_tokens: int) -> float:
     """Corpus chrF2 of greedy translations of the first development segments."""
     segments, target_language = held_out_segments(corpus, "dev", num_segments)
-    hypotheses = translate_greedy(model, tokenizer, segments["source"].to_list(), target_language,
-                                  max_completion_tokens=max_completion_tokens)  # fmt: skip
+    hypotheses = translate_greedy(
+        model, tokenizer, segments["source"].to_list(), target_language, max_completion_tokens=max_completion_tokens
+    )
     return chrf_statistics(hypotheses, segments["target"].to_list()).value
 
 
@@ -98,21 +123,41 @@ def _systems(inputs: Mapping[str, Path]):
             yield stage, inputs[stage] / "model", "chat"
 
 
-def _translate(section: TranslateSection, test: pl.DataFrame, target_language: str, system: str, model_path, style: str,
-               decoding: str) -> pl.DataFrame:  # fmt: skip
+def _translate(
+    section: TranslateSection,
+    test: pl.DataFrame,
+    target_language: str,
+    system: str,
+    model_path,
+    style: str,
+    decoding: str,
+) -> pl.DataFrame:
     """One system's hypotheses for the test set."""
     model, tokenizer = on_device(load_model(model_path)), load_tokenizer(model_path)
     sampling = {"num_samples": section.num_candidates, "temperature": section.temperature} if decoding == "mbr" else {}
     start = time.monotonic()
     with progress_bar(f"translate/{system} {decoding}", len(test)) as bar:
-        completions = translate(model, tokenizer, test["source"].to_list(), target_language, style=style, seed=section.seed,
-                                max_completion_tokens=section.max_completion_tokens, batch_size=section.batch_size,
-                                advance=bar.advance, **sampling)  # fmt: skip
-    chosen = [minimum_bayes_risk(candidates, section.chrf_beta) if decoding == "mbr" else candidates[0] for candidates in completions]
+        completions = translate(
+            model,
+            tokenizer,
+            test["source"].to_list(),
+            target_language,
+            style=style,
+            seed=section.seed,
+            max_completion_tokens=section.max_completion_tokens,
+            batch_size=section.batch_size,
+            advance=bar.advance,
+            **sampling,
+        )
+    chosen = [
+        minimum_bayes_risk(candidates, section.chrf_beta) if decoding == "mbr" else candidates[0]
+        for candidates in completions
+    ]
     return test.select(segment_id="id", source="source", reference="target").with_columns(
-        system=pl.lit(system), decoding=pl.lit(decoding),
+        system=pl.lit(system),
+        decoding=pl.lit(decoding),
         hypothesis=pl.Series([completion.text for completion in chosen]),
         num_tokens=pl.Series([len(completion.token_ids) for completion in chosen]),
         finished=pl.Series([completion.finished for completion in chosen]),
         seconds=pl.lit(time.monotonic() - start),
-    )  # fmt: skip
+    )

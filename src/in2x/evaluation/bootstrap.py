@@ -110,12 +110,8 @@ def _check_comparable(statistics_a: SegmentStatistics, statistics_b: SegmentStat
             raise ValueError(f"systems scored with different {field}s: {a!r} and {b!r}")
     shape_a, shape_b = statistics_a.counts_NK.shape, statistics_b.counts_NK.shape
     if shape_a != shape_b:
-        raise ValueError(
-            f"systems scored on {shape_a[0]} and {shape_b[0]} segments; a paired test needs the same"
-        )
+        raise ValueError(f"systems scored on {shape_a[0]} and {shape_b[0]} segments; a paired test needs the same")
     columns = list(statistics_a.reference_columns)
     differs = (statistics_a.counts_NK[:, columns] != statistics_b.counts_NK[:, columns]).any(axis=1)
     if differs.any():
-        raise ValueError(
-            f"segment {int(differs.argmax())}: the two systems were scored against different references"
-        )
+        raise ValueError(f"segment {int(differs.argmax())}: the two systems were scored against different references")

@@ -25,18 +25,14 @@ NUM_COUNTS = 3 * MAX_ORDER
 def char_ngrams(text: str) -> tuple[Counter[str], ...]:
     """Count the character n-grams of orders 1..6 without whitespace; the cached result is read-only."""
     chars = "".join(text.split())
-    return tuple(
-        Counter(chars[i : i + n] for i in range(len(chars) - n + 1)) for n in range(1, MAX_ORDER + 1)
-    )
+    return tuple(Counter(chars[i : i + n] for i in range(len(chars) - n + 1)) for n in range(1, MAX_ORDER + 1))
 
 
 def segment_counts(hypothesis: str, reference: str) -> list[int]:
     """Return the K counts of one segment; orders that the reference is too short for count nothing."""
     counts = []
     for hyp_ngrams, ref_ngrams in zip(char_ngrams(hypothesis), char_ngrams(reference), strict=True):
-        matches = sum(
-            min(count, ref_ngrams[ngram]) for ngram, count in hyp_ngrams.items() if ngram in ref_ngrams
-        )
+        matches = sum(min(count, ref_ngrams[ngram]) for ngram, count in hyp_ngrams.items() if ngram in ref_ngrams)
         counts += [hyp_ngrams.total() if ref_ngrams else 0, ref_ngrams.total(), matches]
     return counts
 

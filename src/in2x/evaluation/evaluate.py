@@ -25,18 +25,23 @@ def run(section: EvaluateSection, folder: Path, inputs: Mapping[str, Path]) -> d
     target_language = read_json(inputs["translate"] / "manifest.json")["results"]["target_language"]
     systems = dict(hypotheses.group_by("system", "decoding", maintain_order=True))
     statistics = {
-        (system, metric): _statistics(metric, rows, target_language) for system, rows in systems.items() for metric in METRICS
+        (system, metric): _statistics(metric, rows, target_language)
+        for system, rows in systems.items()
+        for metric in METRICS
     }
     scores = [_score(system, metric, found, section) for (system, metric), found in statistics.items()]
     write_json(folder / "scores.json", scores)
     comparisons = [
         _compare(after, before, statistics[after, metric], statistics[before, metric], section)
-        for before, after in pairwise(systems) for metric in METRICS
-    ]  # fmt: skip
+        for before, after in pairwise(systems)
+        for metric in METRICS
+    ]
     write_json(folder / "comparisons.json", comparisons)
     write_json(folder / "samples.json", samples(hypotheses, section.num_samples, section.seed))
-    return {"scores": {f"{row['system']}/{row['decoding']} {row['metric']}": round(row["value"], 2) for row in scores},
-            "num_segments": hypotheses["segment_id"].n_unique()}  # fmt: skip
+    return {
+        "scores": {f"{row['system']}/{row['decoding']} {row['metric']}": round(row["value"], 2) for row in scores},
+        "num_segments": hypotheses["segment_id"].n_unique(),
+    }
 
 
 def samples(hypotheses: pl.DataFrame, number: int, seed: int) -> list[dict]:
@@ -44,12 +49,19 @@ def samples(hypotheses: pl.DataFrame, number: int, seed: int) -> list[dict]:
     segments = hypotheses.select("segment_id", "source", "reference").unique(maintain_order=True)
     chosen = np.random.default_rng(seed).choice(len(segments), min(number, len(segments)), replace=False)
     drawn = segments[np.sort(chosen)].sort(pl.col("source").str.len_chars(), maintain_order=True)
-    by_segment = hypotheses.filter(pl.col("segment_id").is_in(drawn["segment_id"].implode())).partition_by("segment_id", as_dict=True)
+    by_segment = hypotheses.filter(pl.col("segment_id").is_in(drawn["segment_id"].implode())).partition_by(
+        "segment_id", as_dict=True
+    )
     return [
-        segment | {"hypotheses": {f"{row['system']}/{row['decoding']}": row["hypothesis"]
-                                  for row in by_segment[segment["segment_id"],].iter_rows(named=True)}}
+        segment
+        | {
+            "hypotheses": {
+                f"{row['system']}/{row['decoding']}": row["hypothesis"]
+                for row in by_segment[segment["segment_id"],].iter_rows(named=True)
+            }
+        }
         for segment in drawn.to_dicts()
-    ]  # fmt: skip
+    ]
 
 
 def _statistics(metric: str, rows: pl.DataFrame, target_language: str):
@@ -59,8 +71,17 @@ def _statistics(metric: str, rows: pl.DataFrame, target_language: str):
 
 def _score(system: tuple[str, str], metric: str, statistics, section: EvaluateSection) -> dict:
     low, high = interval(statistics, num_resamples=section.num_resamples, seed=section.seed)
-    return {"system": system[0], "decoding": system[1], "metric": metric, "value": statistics.value, "low": low, "high": high,
-            "signature": statistics.signature, "num_segments": len(statistics.counts_NK), "role": role(*system, metric)}  # fmt: skip
+    return {
+        "system": system[0],
+        "decoding": system[1],
+        "metric": metric,
+        "value": statistics.value,
+        "low": low,
+        "high": high,
+        "signature": statistics.signature,
+        "num_segments": len(statistics.counts_NK),
+        "role": role(*system, metric),
+    }
 
 
 def role(system: str, decoding: str, metric: str) -> str:
@@ -71,6 +92,17 @@ def role(system: str, decoding: str, metric: str) -> str:
 
 
 def _compare(after, before, statistics_after, statistics_before, section: EvaluateSection) -> dict:
-    found = paired_bootstrap(statistics_after, statistics_before, num_resamples=section.num_resamples, seed=section.seed)
-    return {"system_a": after[0], "decoding_a": after[1], "system_b": before[0], "decoding_b": before[1], "metric": found.metric,
-            "delta": found.delta, "low": found.low, "high": found.high, "p_value": found.p_value}  # fmt: skip
+    found = paired_bootstrap(
+        statistics_after, statistics_before, num_resamples=section.num_resamples, seed=section.seed
+    )
+    return {
+        "system_a": after[0],
+        "decoding_a": after[1],
+        "system_b": before[0],
+        "decoding_b": before[1],
+        "metric": found.metric,
+        "delta": found.delta,
+        "low": found.low,
+        "high": found.high,
+        "p_value": found.p_value,
+    }

@@ -78,9 +78,7 @@ def corpus_chrf(
     return _to_score(chrf_statistics(hypotheses, references), num_resamples, seed)
 
 
-def bleu_statistics(
-    hypotheses: Sequence[str], references: Sequence[str], target_language: str
-) -> SegmentStatistics:
+def bleu_statistics(hypotheses: Sequence[str], references: Sequence[str], target_language: str) -> SegmentStatistics:
     """Count BLEU's statistics per segment: both lengths, then matches and totals for n = 1..4 (K = 10)."""
     _check(hypotheses, references)
     metric = _bleu(target_language)
@@ -119,9 +117,7 @@ def _to_score(statistics: SegmentStatistics, num_resamples: int, seed: int) -> S
     interval = (None, None)
     if num_resamples:
         interval = bootstrap.interval(statistics, num_resamples=num_resamples, seed=seed)
-    return Score(
-        statistics.metric, statistics.value, statistics.signature, *interval, len(statistics.counts_NK)
-    )
+    return Score(statistics.metric, statistics.value, statistics.signature, *interval, len(statistics.counts_NK))
 
 
 def _check(hypotheses: Sequence[str], references: Sequence[str]) -> None:

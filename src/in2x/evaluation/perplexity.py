@@ -10,7 +10,9 @@ from in2x.training.packing import Document, pack
 
 
 @torch.inference_mode()
-def mean_nats(model, documents: list[Document], context_tokens: int, micro_batch_tokens: int, pad_token_id: int) -> float:
+def mean_nats(
+    model, documents: list[Document], context_tokens: int, micro_batch_tokens: int, pad_token_id: int
+) -> float:
     """Mean negative log-likelihood, in nats, of the tokens in the documents' loss masks."""
     rows = pack(documents, context_tokens, pad_token_id)
     model.eval()
@@ -18,6 +20,8 @@ def mean_nats(model, documents: list[Document], context_tokens: int, micro_batch
     return total / int(rows.loss_mask.sum())
 
 
-def perplexity(model, documents: list[Document], context_tokens: int, micro_batch_tokens: int, pad_token_id: int) -> float:
+def perplexity(
+    model, documents: list[Document], context_tokens: int, micro_batch_tokens: int, pad_token_id: int
+) -> float:
     """exp of the mean negative log-likelihood per token."""
     return math.exp(mean_nats(model, documents, context_tokens, micro_batch_tokens, pad_token_id))

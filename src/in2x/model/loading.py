@@ -26,7 +26,8 @@ def load_model(path: str | Path, dtype: str = "float32") -> PreTrainedModel:
     """
     try:
         model, report = AutoModelForCausalLM.from_pretrained(
-            path, dtype=getattr(torch, dtype), use_safetensors=True, output_loading_info=True)  # fmt: skip
+            path, dtype=getattr(torch, dtype), use_safetensors=True, output_loading_info=True
+        )
     except (OSError, ValueError) as error:
         raise In2xError(f"{path}: no model could be loaded: {error}") from error
     if missing := sorted(report["missing_keys"]):

@@ -10,8 +10,9 @@ from torch import nn
 def hidden_states(model: nn.Module, input_ids_BT, position_ids_BT=None, attention_mask_BT=None):
     """Last hidden states, B x T x width. No cache and no mask: packed documents are told apart by position ids."""
     decoder = model.get_decoder()
-    return decoder(input_ids=input_ids_BT, position_ids=position_ids_BT, attention_mask=attention_mask_BT,
-                   use_cache=False).last_hidden_state  # fmt: skip
+    return decoder(
+        input_ids=input_ids_BT, position_ids=position_ids_BT, attention_mask=attention_mask_BT, use_cache=False
+    ).last_hidden_state
 
 
 def selected_logits(model: nn.Module, hidden_BTD, loss_mask_BT) -> tuple[torch.Tensor, torch.Tensor]:

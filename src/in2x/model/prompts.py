@@ -21,8 +21,10 @@ def chat_turns(tokenizer, prompts: Iterable[str], responses: Iterable[str]) -> t
         whole = tokenizer.apply_chat_template(turn + answer, tokenize=False)
         completion, end, _ = whole[len(opening) :].partition(tokenizer.eos_token)
         if not whole.startswith(opening) or not end:
-            raise In2xError("the tokenizer's chat template does not continue the prompt with the answer and then "
-                            f"{tokenizer.eos_token!r}, its eos_token; set one of the two so that they agree")  # fmt: skip
+            raise In2xError(
+                "the tokenizer's chat template does not continue the prompt with the answer and then "
+                f"{tokenizer.eos_token!r}, its eos_token; set one of the two so that they agree"
+            )
         prompt_texts.append(opening)
         completion_texts.append(completion + end)
     return _encode(tokenizer, prompt_texts), _encode(tokenizer, completion_texts)
@@ -31,10 +33,11 @@ def chat_turns(tokenizer, prompts: Iterable[str], responses: Iterable[str]) -> t
 def chat_prompts(tokenizer, prompts: Iterable[str]) -> list[list[int]]:
     """Token ids of user turns, up to where the model begins to answer."""
     texts = [
-        tokenizer.apply_chat_template([{"role": "user", "content": _plain(tokenizer, prompt)}],
-                                      tokenize=False, add_generation_prompt=True)
+        tokenizer.apply_chat_template(
+            [{"role": "user", "content": _plain(tokenizer, prompt)}], tokenize=False, add_generation_prompt=True
+        )
         for prompt in prompts
-    ]  # fmt: skip
+    ]
     return _encode(tokenizer, texts)
 
 

@@ -39,11 +39,13 @@ def provenance(stage: dict, corpus: Path) -> dict:
 def card(name: str, found: dict) -> str:
     """The model card, in Markdown."""
     phases = "\n".join(
-        f"| {phase['name']} | {phase['tokens']:,} | {_mixture(phase['mixture'])} | {phase['schedule']}, {phase['lr']:g} | "
-        + " | ".join(f"{value:.1f}" for value in phase["perplexity"].values()) + " |"
+        f"| {phase['name']} | {phase['tokens']:,} | {_mixture(phase['mixture'])} "
+        f"| {phase['schedule']}, {phase['lr']:g} | "
+        + " | ".join(f"{value:.1f}" for value in phase["perplexity"].values())
+        + " |"
         for phase in found["phases"]
     )
-    columns = list(found["phases"][0]["perplexity"])
+    columns = [f"perplexity, {stream}" for stream in found["phases"][0]["perplexity"]]
     corpora = "\n".join(f"- {source}: {licence}" for source, licence in found["licences"].items())
     start = f"continued from `{found['base']}`" if found["base"] else "trained from random weights"
     return f"""---
@@ -52,15 +54,17 @@ library_name: transformers
 ---
 # {name}
 
-A base language model of {found["num_parameters"] / 1e6:.2f} million parameters, {start} in {found["hours"]:.1f} hours on
-{found["cpu"]}. It is a starting point for training, not a translator: it continues a line of text with another one.
+A base language model of {found["num_parameters"] / 1e6:.2f} million parameters, {start}
+in {found["hours"]:.1f} hours on {found["cpu"]}. It is a starting point for training, not
+a translator: it continues a line of text with another one.
 
-| phase | tokens | mixture | learning rate | {" | ".join(f"perplexity, {column}" for column in columns)} |
+| phase | tokens | mixture | learning rate | {" | ".join(columns)} |
 |---|---:|---|---|{"---:|" * len(columns)}
 {phases}
 
-Perplexity is per token, on held-out segments. Those ({len(found["held_out_ids"]):,} of them) and all of their variants were
-never trained on; their ids are in `{FILE}`, and a run that would test this model on what it was trained on is refused.
+Perplexity is per token, on held-out segments. Those ({len(found["held_out_ids"]):,} of them) and all of their
+variants were never trained on; their ids are in `{FILE}`, and a run that would test this model on what it was trained
+on is refused.
 
 Trained on:
 
@@ -75,9 +79,10 @@ def _mixture(mixture: dict[str, float]) -> str:
 
 
 def refuse_contamination(base: Path, corpus: Path) -> None:
-    """Raise In2xError where a held-out segment comes from a corpus that `base` was trained on, and was not held out there.
+    """Raise In2xError where `base` may have been trained on a held-out segment.
 
-    A base without provenance (most bases of the hub) can't be checked.
+    That is: the segment comes from a corpus of the base's, and was not held out there too. A base without provenance
+    (most bases of the hub) can't be checked.
     """
     if not (base / FILE).exists():
         return
@@ -87,8 +92,9 @@ def refuse_contamination(base: Path, corpus: Path) -> None:
     seen = set(suspects["id"]) - set(known["held_out_ids"])
     if seen:
         raise In2xError(
-            f"{base}: this base was trained on {len(seen)} of the held-out segments ({', '.join(sorted(seen)[:3])}, ...); "
-            f"hold out the same segments as its recipe ([corpus] num_dev, num_test, similarity), or take another base"
+            f"{base}: this base was trained on {len(seen)} of the held-out segments "
+            f"({', '.join(sorted(seen)[:3])}, ...); hold out the same segments as its recipe "
+            "([corpus] num_dev, num_test, similarity), or take another base"
         )
 
 

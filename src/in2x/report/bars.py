@@ -33,10 +33,7 @@ def bar_chart(title: str, unit: str, values: Mapping[str, object], limit: int = 
         rest = {f"{len(names) - limit + 1} others": sum(amounts[name] for name in names[limit - 1 :])}
         amounts = {name: amounts[name] for name in names[: limit - 1]} | rest
     largest = max(amounts.values())
-    bars = [
-        _bar(i, name, value, value / largest, value / total)
-        for i, (name, value) in enumerate(amounts.items())
-    ]
+    bars = [_bar(i, name, value, value / largest, value / total) for i, (name, value) in enumerate(amounts.items())]
     summary = ", ".join(f"{name} {number(value)}" for name, value in amounts.items())
     plot = svg(ROW * len(bars), f"{title}: {summary}", *bars)
     return figure(title, unit, element("div", plot, class_="plot bars"), aside=number(total))
@@ -55,14 +52,10 @@ def share_chart(title: str, unit: str, rows: Mapping[str, Mapping[str, object]])
     """Draw one full-width bar per row, divided into the shares of its parts; zero shares are left out."""
     amounts = {name: _amounts(parts) for name, parts in rows.items()}
     parts = list(dict.fromkeys(part for row in amounts.values() for part in row))
-    drawn = [
-        _shares(i, name, row, parts) for i, (name, row) in enumerate(amounts.items()) if sum(row.values())
-    ]
+    drawn = [_shares(i, name, row, parts) for i, (name, row) in enumerate(amounts.items()) if sum(row.values())]
     if not drawn:
         return figure(title, unit, note("None."))
-    plot = svg(
-        (ROW + 12) * len(amounts), f"{title}: {'; '.join(_spell(n, r) for n, r in amounts.items())}", *drawn
-    )
+    plot = svg((ROW + 12) * len(amounts), f"{title}: {'; '.join(_spell(n, r) for n, r in amounts.items())}", *drawn)
     key = legend([words(part) for part in parts], ["block"] * len(parts))
     return figure(title, unit, element("div", plot, class_="plot bars"), key)
 

@@ -78,11 +78,7 @@ class Log:
         return [key for key in named if key not in NOT_DRAWN]
 
     def series(self, key: str) -> tuple[np.ndarray, np.ndarray]:
-        found = [
-            (step, row[key])
-            for step, row in zip(self.steps, self.rows, strict=True)
-            if _is_number(row.get(key))
-        ]
+        found = [(step, row[key]) for step, row in zip(self.steps, self.rows, strict=True) if _is_number(row.get(key))]
         steps, values = zip(*found, strict=True) if found else ((), ())
         return np.array(steps, dtype=float), np.array(values, dtype=float)
 
@@ -151,9 +147,7 @@ def panels_for(stage: str, keys: Sequence[str]) -> tuple[list[Panel], list[Panel
     claimed = {key for panel in known for key in panel.keys}
     components = [key for key in keys if key.startswith(COMPONENT) and key not in claimed]
     place = 1 + max((i for i, panel in enumerate(known) if panel.unit == "component"), default=0)
-    named = [
-        Panel(words(key.removeprefix(COMPONENT)).capitalize(), "component", (key,)) for key in components
-    ]
+    named = [Panel(words(key.removeprefix(COMPONENT)).capitalize(), "component", (key,)) for key in components]
     known[place:place] = named
     others = [key for key in keys if key not in claimed and key not in components]
     return known, [Panel(words(key).capitalize(), "", (key,), key.endswith("_fraction")) for key in others]

@@ -48,9 +48,7 @@ def dot_chart(
     axis = _dot_axis(scale, int(y), reference)
     summary = "; ".join(f"{name}: {', '.join(dot.reading for dot in row)}" for name, row in rows.items())
     plot = svg(int(y), f"{title}. {summary}", axis, *parts)
-    return figure(
-        title, unit, element("div", plot, class_="plot named"), *([key] if key else []), class_="chart wide"
-    )
+    return figure(title, unit, element("div", plot, class_="plot named"), *([key] if key else []), class_="chart wide")
 
 
 def _dot_axis(scale: Scale, height: int, reference: float | None) -> Html:
@@ -70,9 +68,7 @@ def _row(name: str, dots: Sequence[Dot], scale: Scale, top: float, height: float
     short = name if len(name) <= MAX_NAME else name[: MAX_NAME - 1] + "…"
     label = element("text", element("title", name), short, x=-12, y=middle, dy="0.35em", class_="name end")
     first = middle - LANE * (len(dots) - 1) / 2
-    drawn = [
-        _dot(dot, scale, first + LANE * lane) for lane, dot in enumerate(dots) if math.isfinite(dot.value)
-    ]
+    drawn = [_dot(dot, scale, first + LANE * lane) for lane, dot in enumerate(dots) if math.isfinite(dot.value)]
     rule = element("line", x1="0", x2="100%", y1=top + height, y2=top + height, class_="rule")
     return element("g", rule, label, *drawn)
 

@@ -47,9 +47,7 @@ def element(tag: str, *children: Any, **attributes: Any) -> Html:
     return Html(f"<{tag}{written}>{join(children)}</{tag}>")
 
 
-def table(
-    head: Sequence[Any], rows: Iterable[Sequence[Any]], numeric: Iterable[int] = (), label: str = ""
-) -> Html:
+def table(head: Sequence[Any], rows: Iterable[Sequence[Any]], numeric: Iterable[int] = (), label: str = "") -> Html:
     """Return a table in a box of its own that scrolls sideways; `numeric` columns are right-aligned.
 
     Small tables keep to their width, wide ones fill the page and hold their first column in place.
@@ -64,9 +62,7 @@ def table(
 
     body = [element("tr", *cells("td", row)) for row in rows]
     inner = element("table", element("thead", element("tr", *cells("th", head))), element("tbody", *body))
-    return element(
-        "div", inner, class_=f"scroll {kind}", tabindex="0", role="region", aria_label=label or "table"
-    )
+    return element("div", inner, class_=f"scroll {kind}", tabindex="0", role="region", aria_label=label or "table")
 
 
 def facts(pairs: Iterable[tuple[str, Any]]) -> Html:

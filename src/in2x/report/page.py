@@ -28,9 +28,7 @@ class Part:
 def parts(max_samples: int) -> tuple[Part, ...]:
     return (
         Part("results", "Results", ("evaluate",), results.render),
-        Part(
-            "translations", "Translations", ("evaluate",), lambda run: translations.render(run, max_samples)
-        ),
+        Part("translations", "Translations", ("evaluate",), lambda run: translations.render(run, max_samples)),
         Part("data", "Data", ("corpus",), data.corpus),
         Part("pretrain", "Pre-training", ("pretrain",), training.pretrain),
         Part("instruct", "Instruction data", ("instruct",), data.instruct),

@@ -38,9 +38,7 @@ def svg(height: int, title: str, *children: Html) -> Html:
     return element("svg", heading, *children, width="100%", height=height, role="img", aria_label=title)
 
 
-def figure(
-    title: str, unit: str, plot: Html, *extra: Html, aside: str | Html = "", class_: str = "chart"
-) -> Html:
+def figure(title: str, unit: str, plot: Html, *extra: Html, aside: str | Html = "", class_: str = "chart") -> Html:
     caption = [element("span", title, class_="title"), element("span", unit, class_="unit")]
     head = element("figcaption", *caption, element("span", aside, class_="aside") if aside else None)
     return element("figure", head, *extra, plot, class_=class_)
@@ -132,9 +130,7 @@ def _x_axis(scale: Scale, labels: Sequence[str] | None) -> Html:
     ticks = [(float(i), label) for i, label in enumerate(labels or ())]
     ticks = ticks or [(tick, tick_label(tick)) for tick in scale.ticks() if tick == int(tick)]
     texts = [
-        element(
-            "text", label, x=across(scale.place(x)), y=HEIGHT + 17, class_=f"tick {_anchor(scale.place(x))}"
-        )
+        element("text", label, x=across(scale.place(x)), y=HEIGHT + 17, class_=f"tick {_anchor(scale.place(x))}")
         for x, label in ticks
     ]
     axis = element("line", x1="0", x2="100%", y1=HEIGHT, y2=HEIGHT, class_="axis")

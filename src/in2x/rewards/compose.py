@@ -18,9 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-RELATIVE_STD_FLOOR = (
-    1e-8  # a std below this share of the largest magnitude is rounding: the component is constant
-)
+RELATIVE_STD_FLOOR = 1e-8  # a std below this share of the largest magnitude is rounding: the component is constant
 
 
 @dataclass(frozen=True)
@@ -32,9 +30,7 @@ class Composed:
     """
 
     rewards_PG: np.ndarray
-    component_means: dict[
-        str, float
-    ]  # raw, over the members that passed and were measured; NaN if there are none
+    component_means: dict[str, float]  # raw, over the members that passed and were measured; NaN if there are none
     passed_fraction: float
 
 
@@ -76,9 +72,7 @@ def _standardise(name: str, values_PG: np.ndarray, passed_PG: np.ndarray) -> np.
     broken_PG = passed_PG & ~usable_PG & ~unmeasured_P[:, None]
     if broken_PG.any():
         p, g = np.argwhere(broken_PG)[0]
-        raise ValueError(
-            f"component {name!r}: prompt {p}, member {g} passed its gates but has {values_PG[p, g]}"
-        )
+        raise ValueError(f"component {name!r}: prompt {p}, member {g} passed its gates but has {values_PG[p, g]}")
     clean_PG = np.where(usable_PG, values_PG, 0.0)
     count_P1 = np.maximum(usable_PG.sum(axis=1, keepdims=True), 1)
     mean_P1 = clean_PG.sum(axis=1, keepdims=True) / count_P1

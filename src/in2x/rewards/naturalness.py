@@ -15,22 +15,28 @@ from transformers import AutoModelForSequenceClassification
 
 from in2x.artifacts import In2xError
 
-PHRASE = re.compile(r"[^はがをにでともへの、。！？\s]*[はがをにでともへの、]|[^はがをにでともへの、。！？\s]+[。！？]?|[。！？\s]+")
+PHRASE = re.compile(
+    r"[^はがをにでともへの、。！？\s]*[はがをにでともへの、]|[^はがをにでともへの、。！？\s]+[。！？]?|[。！？\s]+"
+)
 
 
 def load(path, *, from_language_model: bool = False):
     """The preference model of a folder; `from_language_model` puts a fresh head on a language model's body."""
     extra = {"num_labels": 1} if from_language_model else {}
     try:
-        return AutoModelForSequenceClassification.from_pretrained(path, dtype=torch.float32, use_safetensors=True, **extra)
+        return AutoModelForSequenceClassification.from_pretrained(
+            path, dtype=torch.float32, use_safetensors=True, **extra
+        )
     except (OSError, ValueError) as error:
         raise In2xError(f"{path}: no preference model could be loaded: {error}") from error
 
 
 def encode(tokenizer, texts: list[str], max_tokens: int = 256) -> dict[str, torch.Tensor]:
     """Token ids padded on the right, each text closed by the end-of-turn token, whose state is scored."""
-    ids = [item.ids[: max_tokens - 1] + [tokenizer.eos_token_id]
-           for item in tokenizer.backend_tokenizer.encode_batch_fast(texts, add_special_tokens=False)]  # fmt: skip
+    ids = [
+        item.ids[: max_tokens - 1] + [tokenizer.eos_token_id]
+        for item in tokenizer.backend_tokenizer.encode_batch_fast(texts, add_special_tokens=False)
+    ]
     longest = max(map(len, ids))
     input_ids = torch.full((len(ids), longest), tokenizer.pad_token_id)
     mask = torch.zeros((len(ids), longest), dtype=torch.long)

@@ -1,7 +1,8 @@
 """The reward of a translation: gates, then named components, standardised in the group and weighted.
 
-Components: adequacy (chrF against the reference, with a verbosity penalty, 0-1), naturalness (the preference model's score), length (the soft
-penalty in tokens), repetition, numbers and markup (fidelity to the source). Only those with a weight are computed.
+Components: adequacy (chrF against the reference, with a verbosity penalty, 0-1), naturalness (the preference model's
+score), length (the soft penalty in tokens), repetition, numbers and markup (fidelity to the source). Only those with
+a weight are computed.
 
 Legend: P prompts, G group size.
 """
@@ -40,15 +41,23 @@ class Rewarded:
 
 
 class TranslationReward:
-    def __init__(self, weights: dict[str, float], preference_model, tokenizer, max_tokens: int, buffer_tokens: int,
-                 chrf_beta: float = 2.0):  # fmt: skip
+    def __init__(
+        self,
+        weights: dict[str, float],
+        preference_model,
+        tokenizer,
+        max_tokens: int,
+        buffer_tokens: int,
+        chrf_beta: float = 2.0,
+    ):
         self.weights = {name: weight for name, weight in weights.items() if weight}
         self.preference_model, self.tokenizer = preference_model, tokenizer
         self.max_tokens, self.buffer_tokens, self.chrf_beta = max_tokens, buffer_tokens, chrf_beta
 
     def __call__(self, groups: list[Group]) -> Rewarded:
         failures_PG = [
-            [check_gates(c.text, group.source, group.target_language, c.finished) for c in group.completions] for group in groups
+            [check_gates(c.text, group.source, group.target_language, c.finished) for c in group.completions]
+            for group in groups
         ]
         passed_PG = np.array([[reason is None for reason in row] for row in failures_PG])
         components_PG = {name: np.full(passed_PG.shape, np.nan) for name in self.weights}

@@ -136,9 +136,7 @@ ALGORITHMS = {
         advantages="group-standardised",
         surrogate="token-ppo",
         aggregation="sequence-mean",
-        published=LossSettings(
-            clip_low=0.2, clip_high=0.2, kl_coefficient=0.04, kl_estimator="k3", **_NO_EXTRAS
-        ),
+        published=LossSettings(clip_low=0.2, clip_high=0.2, kl_coefficient=0.04, kl_estimator="k3", **_NO_EXTRAS),
     ),
     "dr-grpo": Algorithm(
         paper="arXiv 2503.20783",

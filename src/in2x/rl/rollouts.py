@@ -16,12 +16,28 @@ from in2x.rewards.translation import Group
 from in2x.rl.inputs import LossInputs
 
 
-def sample_groups(model, tokenizer, prompts: pl.DataFrame, *, group_size: int, temperature: float,
-                  max_completion_tokens: int, seed: int) -> list[Group]:  # fmt: skip
+def sample_groups(
+    model,
+    tokenizer,
+    prompts: pl.DataFrame,
+    *,
+    group_size: int,
+    temperature: float,
+    max_completion_tokens: int,
+    seed: int,
+) -> list[Group]:
     """Sample `group_size` completions for each row of `prompts` (columns of in2x.records.INSTRUCTIONS)."""
     prompt_ids = chat_prompts(tokenizer, prompts["prompt"])
-    completions = generate(model, tokenizer, prompt_ids, stop_ids=chat_stops(tokenizer), num_samples=group_size, seed=seed,
-                           temperature=temperature, max_completion_tokens=max_completion_tokens)  # fmt: skip
+    completions = generate(
+        model,
+        tokenizer,
+        prompt_ids,
+        stop_ids=chat_stops(tokenizer),
+        num_samples=group_size,
+        seed=seed,
+        temperature=temperature,
+        max_completion_tokens=max_completion_tokens,
+    )
     return [
         Group(row["id"], ids, row["source"], row["reference"], row["direction"].split("-")[1], group)
         for row, ids, group in zip(prompts.iter_rows(named=True), prompt_ids, completions, strict=True)
@@ -50,20 +66,31 @@ class Rollouts:
 
     def mini_batches(self, number: int, rng: np.random.Generator) -> list[torch.Tensor]:
         """Row numbers of `number` mini-batches of (almost) equal size, drawn at random."""
-        return [torch.from_numpy(np.sort(part)) for part in np.array_split(rng.permutation(len(self)), number) if len(part)]
+        return [
+            torch.from_numpy(np.sort(part)) for part in np.array_split(rng.permutation(len(self)), number) if len(part)
+        ]
 
 
-def collate(groups: list[Group], advantages_PG: np.ndarray, informative_P: np.ndarray, policy, pad_token_id: int,
-            temperature: float, micro_batch_tokens: int, reference=None) -> Rollouts:  # fmt: skip
+def collate(
+    groups: list[Group],
+    advantages_PG: np.ndarray,
+    informative_P: np.ndarray,
+    policy,
+    pad_token_id: int,
+    temperature: float,
+    micro_batch_tokens: int,
+    reference=None,
+) -> Rollouts:
     """Tensors of the informative groups' completions, shortest first.
 
     The old log-probabilities are the trainer's own, and those of the frozen `reference`, where there is one, too.
     """
     members = [
         (group, completion, float(advantages_PG[p, g]))
-        for p, group in enumerate(groups) if informative_P[p]
+        for p, group in enumerate(groups)
+        if informative_P[p]
         for g, completion in enumerate(group.completions)
-    ]  # fmt: skip
+    ]
     members.sort(key=lambda member: len(member[0].prompt_ids) + len(member[1].token_ids))
     longest = max((len(group.prompt_ids) + len(c.token_ids) for group, c, _ in members), default=1)
     input_ids_BT = torch.full((len(members), longest), pad_token_id)
@@ -75,8 +102,15 @@ def collate(groups: list[Group], advantages_PG: np.ndarray, informative_P: np.nd
         mask_BT[row, begin:end] = True
         sampling_BT[row, begin:end] = torch.tensor(completion.sampling_logprobs)
     rollouts = Rollouts(
-        [group.id for group, _, _ in members], input_ids_BT, mask_BT, torch.zeros(mask_BT.shape), sampling_BT,
-        None if reference is None else torch.zeros(mask_BT.shape), torch.tensor([advantage for _, _, advantage in members]), temperature)  # fmt: skip
+        [group.id for group, _, _ in members],
+        input_ids_BT,
+        mask_BT,
+        torch.zeros(mask_BT.shape),
+        sampling_BT,
+        None if reference is None else torch.zeros(mask_BT.shape),
+        torch.tensor([advantage for _, _, advantage in members]),
+        temperature,
+    )
     _fill_logprobs(rollouts.old_logprobs, policy, rollouts, micro_batch_tokens)
     if reference is not None:
         _fill_logprobs(rollouts.ref_logprobs, reference, rollouts, micro_batch_tokens)
@@ -102,10 +136,16 @@ def micro_batches(rollouts: Rollouts, rows: torch.Tensor, micro_batch_tokens: in
     return [*parts, rows[start:]] if len(rows) else []
 
 
-def loss_batches(rollouts: Rollouts, rows: torch.Tensor, micro_batch_tokens: int, max_completion_tokens: int) -> list[dict]:
+def loss_batches(
+    rollouts: Rollouts, rows: torch.Tensor, micro_batch_tokens: int, max_completion_tokens: int
+) -> list[dict]:
     """Micro-batches for the loop, each with the whole mini-batch's counts."""
-    counts = {"num_completions": len(rows), "num_tokens": int(rollouts.completion_mask[rows].sum()),
-              "max_completion_tokens": max_completion_tokens, "temperature": rollouts.temperature}  # fmt: skip
+    counts = {
+        "num_completions": len(rows),
+        "num_tokens": int(rollouts.completion_mask[rows].sum()),
+        "max_completion_tokens": max_completion_tokens,
+        "temperature": rollouts.temperature,
+    }
     return [_columns(rollouts, part) | counts for part in micro_batches(rollouts, rows, micro_batch_tokens)]
 
 
@@ -114,11 +154,21 @@ def policy_loss(algorithm, settings):
 
     def loss(model, batch: dict):
         logprobs_BT, entropy_BT = _policy_logprobs(model, batch, batch["temperature"])
-        output = algorithm.loss(LossInputs(
-            logprobs_BT=logprobs_BT, old_logprobs_BT=batch["old_logprobs"], completion_mask_BT=batch["completion_mask"],
-            advantages_B=batch["advantages"], entropy_BT=entropy_BT, ref_logprobs_BT=batch.get("ref_logprobs"), sampling_logprobs_BT=batch["sampling_logprobs"],
-            num_completions=batch["num_completions"], num_tokens=batch["num_tokens"],
-            max_completion_tokens=batch["max_completion_tokens"]), settings)  # fmt: skip
+        output = algorithm.loss(
+            LossInputs(
+                logprobs_BT=logprobs_BT,
+                old_logprobs_BT=batch["old_logprobs"],
+                completion_mask_BT=batch["completion_mask"],
+                advantages_B=batch["advantages"],
+                entropy_BT=entropy_BT,
+                ref_logprobs_BT=batch.get("ref_logprobs"),
+                sampling_logprobs_BT=batch["sampling_logprobs"],
+                num_completions=batch["num_completions"],
+                num_tokens=batch["num_tokens"],
+                max_completion_tokens=batch["max_completion_tokens"],
+            ),
+            settings,
+        )
         share = len(batch["advantages"]) / batch["num_completions"]  # the shares of a step's micro-batches add up to 1
         return output.loss, dict(output.metrics) | {"loss": (float(output.loss.detach()), share)}
 
@@ -127,7 +177,9 @@ def policy_loss(algorithm, settings):
 
 def _policy_logprobs(model, batch: dict, temperature: float):
     positions_BT = torch.arange(batch["input_ids"].shape[1]).expand(batch["input_ids"].shape)
-    return completion_logprobs(model, batch["input_ids"], positions_BT.to(batch["input_ids"].device), batch["completion_mask"], temperature)
+    return completion_logprobs(
+        model, batch["input_ids"], positions_BT.to(batch["input_ids"].device), batch["completion_mask"], temperature
+    )
 
 
 def _columns(rollouts: Rollouts, rows: torch.Tensor) -> dict[str, torch.Tensor]:

@@ -37,55 +37,101 @@ def run(section: RlSection, folder: Path, inputs: Mapping[str, Path]) -> dict:
     torch.manual_seed(section.seed)
     tokenizer, policy = load_tokenizer(inputs["sft"] / "model"), load_model(inputs["sft"] / "model")
     prompts = _prompts(inputs["instruct"] / "rl.parquet", section)
-    reward = TranslationReward(section.reward_weights, on_device(naturalness.load(inputs["reward"] / "naturalness")), tokenizer,
-                               section.max_completion_tokens, section.length_buffer_tokens, section.chrf_beta)  # fmt: skip
+    reward = TranslationReward(
+        section.reward_weights,
+        on_device(naturalness.load(inputs["reward"] / "naturalness")),
+        tokenizer,
+        section.max_completion_tokens,
+        section.length_buffer_tokens,
+        section.chrf_beta,
+    )
     settings = loss_settings(section)
-    reference = on_device(load_model(inputs["sft"] / "model")).requires_grad_(False) if settings.kl_coefficient else None
+    reference = (
+        on_device(load_model(inputs["sft"] / "model")).requires_grad_(False) if settings.kl_coefficient else None
+    )
     steps_per_batch = section.batch_completions // section.mini_batch_completions
     num_steps = section.num_batches * steps_per_batch
-    loop = Loop(policy, section, lambda step: section.lr * factor(section.schedule, step, num_steps, section.warmup_fraction),
-                num_steps, folder)  # fmt: skip
-    keep_at = {round((place + 1) * section.num_batches / section.keep_checkpoints) for place in range(section.keep_checkpoints)}
+    loop = Loop(
+        policy,
+        section,
+        lambda step: section.lr * factor(section.schedule, step, num_steps, section.warmup_fraction),
+        num_steps,
+        folder,
+    )
+    keep_at = {
+        round((place + 1) * section.num_batches / section.keep_checkpoints) for place in range(section.keep_checkpoints)
+    }
     done = loop.step // steps_per_batch
     with loop.signals(), progress_bar("rl", section.num_batches, done) as bar:
         for batch in range(done, section.num_batches):
             measured, examples = rollout_batch(loop, tokenizer, reward, prompts, section, batch, reference)
             if section.dev_every_batches and (batch + 1) % section.dev_every_batches == 0:
-                measured["dev_chrf"] = dev_chrf(loop.unwrapped, tokenizer, inputs["corpus"], section.num_dev, section.max_completion_tokens)
+                measured["dev_chrf"] = dev_chrf(
+                    loop.unwrapped, tokenizer, inputs["corpus"], section.num_dev, section.max_completion_tokens
+                )
             if batch + 1 in keep_at:
                 save_model(loop.unwrapped, tokenizer, folder / "checkpoints" / f"batch-{batch + 1:05}")
             write_json(folder / "examples.json", examples)
             bar.advance(note=f"reward {measured['reward']:.3f}  tokens {measured['completion_tokens']:.0f}")
             loop.after_step(**measured)
     save_model(loop.unwrapped, tokenizer, folder / "model")
-    return {"algorithm": section.algorithm, "num_steps": loop.step, "num_batches": section.num_batches,
-            "num_rollouts": section.num_batches * section.batch_completions, "num_prompts": len(prompts),
-            "examples": read_json(folder / "examples.json")}  # fmt: skip
+    return {
+        "algorithm": section.algorithm,
+        "num_steps": loop.step,
+        "num_batches": section.num_batches,
+        "num_rollouts": section.num_batches * section.batch_completions,
+        "num_prompts": len(prompts),
+        "examples": read_json(folder / "examples.json"),
+    }
 
 
-def rollout_batch(loop: Loop, tokenizer, reward: TranslationReward, prompts: pl.DataFrame, section: RlSection,
-                  batch: int, reference=None) -> tuple[dict, list[dict]]:  # fmt: skip
+def rollout_batch(
+    loop: Loop,
+    tokenizer,
+    reward: TranslationReward,
+    prompts: pl.DataFrame,
+    section: RlSection,
+    batch: int,
+    reference=None,
+) -> tuple[dict, list[dict]]:
     """Sample, reward, and take the mini-batch updates of one rollout batch; returns what is logged, and examples."""
     progress = batch / max(1, section.num_batches - 1)
     temperature = section.start_temperature + progress * (section.end_temperature - section.start_temperature)
-    groups = sample_groups(loop.unwrapped, tokenizer, _slice(prompts, section, batch), group_size=section.group_size,
-                           temperature=temperature, max_completion_tokens=section.max_completion_tokens,
-                           seed=section.seed * 1_000_003 + batch)  # fmt: skip
+    groups = sample_groups(
+        loop.unwrapped,
+        tokenizer,
+        _slice(prompts, section, batch),
+        group_size=section.group_size,
+        temperature=temperature,
+        max_completion_tokens=section.max_completion_tokens,
+        seed=section.seed * 1_000_003 + batch,
+    )
     rewarded = reward(groups)
     rewards_PG = torch.from_numpy(rewarded.composed.rewards_PG).float()
     algorithm = ALGORITHMS[section.algorithm]
     advantages_PG = algorithm.advantage(rewards_PG)
     informative_P = informative_groups(rewards_PG, floor=section.min_group_std)
-    rollouts = collate(groups, advantages_PG.numpy(), informative_P.numpy(), loop.unwrapped, tokenizer.pad_token_id,
-                       temperature, section.micro_batch_tokens, reference)  # fmt: skip
+    rollouts = collate(
+        groups,
+        advantages_PG.numpy(),
+        informative_P.numpy(),
+        loop.unwrapped,
+        tokenizer.pad_token_id,
+        temperature,
+        section.micro_batch_tokens,
+        reference,
+    )
     loss = policy_loss(algorithm, loss_settings(section))
     rng = np.random.default_rng([section.seed, batch])
     number = section.batch_completions // section.mini_batch_completions
     updates = [
-        loop.optimizer_step(loss_batches(rollouts, rows, section.micro_batch_tokens, section.max_completion_tokens), loss,
-                            ids=lambda rows=rows: [rollouts.ids[row] for row in rows])
+        loop.optimizer_step(
+            loss_batches(rollouts, rows, section.micro_batch_tokens, section.max_completion_tokens),
+            loss,
+            ids=lambda rows=rows: [rollouts.ids[row] for row in rows],
+        )
         for rows in rollouts.mini_batches(number, rng)
-    ]  # fmt: skip
+    ]
     loop.step += number - len(updates)  # mini-batches that had no informative group
     measured = {name: float(np.mean([update[name] for update in updates])) for name in (updates[0] if updates else ())}
     return measured | _measures(groups, rewarded, informative_P, section, temperature), _examples(groups, rewarded)
@@ -93,8 +139,18 @@ def rollout_batch(loop: Loop, tokenizer, reward: TranslationReward, prompts: pl.
 
 def loss_settings(section: RlSection) -> LossSettings:
     """The algorithm's published settings, with what the recipe sets."""
-    chosen = {name: getattr(section, name) for name in
-              ("clip_high", "clip_low", "dual_clip", "entropy_coefficient", "kl_coefficient", "mismatch_cap", "length_normalise")}  # fmt: skip
+    chosen = {
+        name: getattr(section, name)
+        for name in (
+            "clip_high",
+            "clip_low",
+            "dual_clip",
+            "entropy_coefficient",
+            "kl_coefficient",
+            "mismatch_cap",
+            "length_normalise",
+        )
+    }
     published = ALGORITHMS[section.algorithm].published
     return dataclasses.replace(published, **{name: value for name, value in chosen.items() if value is not None})
 
@@ -119,20 +175,39 @@ def _measures(groups, rewarded, informative_P, section: RlSection, temperature: 
     gates = [reason.split(":")[0] for reason in failures]
     by_gate = {f"gate/{gate}": gates.count(gate) / len(lengths) for gate in sorted(set(gates))}
     return {
-        "reward": sum(weight * means[name] for name, weight in section.reward_weights.items() if weight and np.isfinite(means[name])),
+        "reward": sum(
+            weight * means[name]
+            for name, weight in section.reward_weights.items()
+            if weight and np.isfinite(means[name])
+        ),
         **{f"component/{name}": value for name, value in means.items() if np.isfinite(value)},
-        "gate_pass_fraction": rewarded.composed.passed_fraction, **by_gate,
+        "gate_pass_fraction": rewarded.composed.passed_fraction,
+        **by_gate,
         "informative_fraction": float(informative_P.float().mean()),
-        "completion_tokens": float(np.mean(lengths)), "temperature": temperature,
-    }  # fmt: skip
+        "completion_tokens": float(np.mean(lengths)),
+        "temperature": temperature,
+    }
 
 
 def _examples(groups, rewarded) -> list[dict]:
     rewards_PG = rewarded.composed.rewards_PG
     return [
-        {"source": group.source, "reference": group.reference, "rollouts": [
-            {"text": completion.text, "reward": float(rewards_PG[p, g]), "failed_gate": rewarded.failures_PG[p][g],
-             "components": {name: float(values[p, g]) for name, values in rewarded.components_PG.items() if np.isfinite(values[p, g])}}
-            for g, completion in enumerate(group.completions)]}
+        {
+            "source": group.source,
+            "reference": group.reference,
+            "rollouts": [
+                {
+                    "text": completion.text,
+                    "reward": float(rewards_PG[p, g]),
+                    "failed_gate": rewarded.failures_PG[p][g],
+                    "components": {
+                        name: float(values[p, g])
+                        for name, values in rewarded.components_PG.items()
+                        if np.isfinite(values[p, g])
+                    },
+                }
+                for g, completion in enumerate(group.completions)
+            ],
+        }
         for p, group in enumerate(groups[:NUM_EXAMPLES])
-    ]  # fmt: skip
+    ]

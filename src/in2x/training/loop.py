@@ -61,8 +61,9 @@ class Loop:
         """
         return torch.autocast(self.accelerator.device.type, torch.bfloat16, enabled=self.settings.dtype == "bfloat16")
 
-    def optimizer_step(self, micro_batches: Iterable[dict], loss: Callable,
-                       ids: Callable[[], list] = list) -> dict[str, float]:  # fmt: skip
+    def optimizer_step(
+        self, micro_batches: Iterable[dict], loss: Callable, ids: Callable[[], list] = list
+    ) -> dict[str, float]:
         """One optimizer step over `micro_batches`; returns means of what the loss reported, and the gradient norm.
 
         `ids` lists the documents or segments of the step, for the error when the loss is not finite.
@@ -108,14 +109,17 @@ class Loop:
             self.log.write(self.step, **values)
         if self._stop_signal is not None:
             self.save()
-            raise Interrupted(f"stopped after step {self.step:,} of {self.num_steps:,}; the state is saved in "
-                              f"{self.folder / 'checkpoint'}: run the same command again to continue")  # fmt: skip
+            raise Interrupted(
+                f"stopped after step {self.step:,} of {self.num_steps:,}; the state is saved in "
+                f"{self.folder / 'checkpoint'}: run the same command again to continue"
+            )
         if time.monotonic() - self._saved_at > self.settings.checkpoint_seconds:
             self.save()
 
     @contextmanager
     def signals(self) -> Iterator[None]:
         """Take SIGINT and SIGTERM as a wish to stop after the step in flight; a second one stops at once."""
+
         def stop(number, frame):
             if self._stop_signal is not None:
                 raise KeyboardInterrupt
@@ -151,8 +155,10 @@ class Loop:
         weights, own = load_file(folder / "model.safetensors"), _weights(self.unwrapped)
         if weights.keys() != own.keys():
             lacking, beside = sorted(own.keys() - weights.keys())[:5], sorted(weights.keys() - own.keys())[:5]
-            raise In2xError(f"{folder}: not a checkpoint of this model: it lacks {lacking}, and has {beside} beside; "
-                            "delete it to start the stage again")  # fmt: skip
+            raise In2xError(
+                f"{folder}: not a checkpoint of this model: it lacks {lacking}, and has {beside} beside; "
+                "delete it to start the stage again"
+            )
         self.unwrapped.load_state_dict(weights, strict=False)  # tied weights are stored once
         self._restore_optimizer(load_file(folder / "optimizer.safetensors"))
         position = read_json(folder / "state.json")

@@ -19,8 +19,16 @@ SHARD_TOKENS = 2_000_000
 class Mixture:
     """Yields the rows of each step of a phase; counts the documents drawn by stream."""
 
-    def __init__(self, streams: dict[str, Stream], weights: dict[str, float], num_tokens: int, rows_per_step: int,
-                 context_tokens: int, pad_token_id: int, seed: list[int]):  # fmt: skip
+    def __init__(
+        self,
+        streams: dict[str, Stream],
+        weights: dict[str, float],
+        num_tokens: int,
+        rows_per_step: int,
+        context_tokens: int,
+        pad_token_id: int,
+        seed: list[int],
+    ):
         self.streams, self.pad_token_id, self.context_tokens = streams, pad_token_id, context_tokens
         total = sum(weights.values())
         self.weights = {name: weight / total for name, weight in weights.items()}

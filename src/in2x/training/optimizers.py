@@ -48,8 +48,11 @@ class Muon(torch.optim.Optimizer):
         for parameter in parameters:
             state = self.state[parameter]
             if not state:
-                state |= {"step": torch.zeros(()), "exp_avg": torch.zeros_like(parameter),
-                          "exp_avg_sq": torch.zeros_like(parameter)}  # fmt: skip
+                state |= {
+                    "step": torch.zeros(()),
+                    "exp_avg": torch.zeros_like(parameter),
+                    "exp_avg_sq": torch.zeros_like(parameter),
+                }
             state["step"] += 1
             step = state["step"].item()
             state["exp_avg"].lerp_(parameter.grad, 1 - beta1)
@@ -81,8 +84,9 @@ def make_optimizer(model: nn.Module, settings, lr: float) -> torch.optim.Optimiz
     """
     named = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
     matrices = [parameter for name, parameter in named if parameter.ndim == 2 and not _is_vocabulary(name)]
-    tables = [parameter for name, parameter in named
-              if parameter.ndim > 2 or (parameter.ndim == 2 and _is_vocabulary(name))]  # fmt: skip
+    tables = [
+        parameter for name, parameter in named if parameter.ndim > 2 or (parameter.ndim == 2 and _is_vocabulary(name))
+    ]
     vectors = [parameter for _, parameter in named if parameter.ndim < 2]
     decay = settings.weight_decay
     groups = [

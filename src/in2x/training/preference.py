@@ -31,8 +31,13 @@ def run(section: RewardSection, folder: Path, inputs: Mapping[str, Path]) -> dic
     pairs_file = folder / "pairs.parquet"
     direction = read_json(inputs["corpus"] / "manifest.json")["section"]["pair"]
     if not pairs_file.exists():
-        pairs = preference_pairs(section, direction, pl.read_parquet(inputs["instruct"] / "sft.parquet"),
-                                 on_device(load_model(inputs["sft"] / "model")), tokenizer)  # fmt: skip
+        pairs = preference_pairs(
+            section,
+            direction,
+            pl.read_parquet(inputs["instruct"] / "sft.parquet"),
+            on_device(load_model(inputs["sft"] / "model")),
+            tokenizer,
+        )
         with atomic(pairs_file) as temporary:
             pairs.write_parquet(temporary)
     pairs = pl.read_parquet(pairs_file)
@@ -44,13 +49,22 @@ def run(section: RewardSection, folder: Path, inputs: Mapping[str, Path]) -> dic
     model.config.pad_token_id = tokenizer.pad_token_id
     model = _train(model, tokenizer, train, section, folder)
     save_model(model, tokenizer, folder / "naturalness")
-    margins = np.subtract(*(naturalness.naturalness(model, tokenizer, held_out[side].to_list()) for side in ("chosen", "rejected")))
-    return {"num_pairs": len(pairs), "accuracy": _accuracies(held_out.with_columns(margin=pl.Series(margins))),
-            "examples": held_out.with_columns(margin=pl.Series(margins)).head(12).to_dicts()}  # fmt: skip
+    margins = np.subtract(
+        *(naturalness.naturalness(model, tokenizer, held_out[side].to_list()) for side in ("chosen", "rejected"))
+    )
+    return {
+        "num_pairs": len(pairs),
+        "accuracy": _accuracies(held_out.with_columns(margin=pl.Series(margins))),
+        "examples": held_out.with_columns(margin=pl.Series(margins)).head(12).to_dicts(),
+    }
 
 
-def preference_pairs(section: RewardSection, direction: str, instructions: pl.DataFrame, model, tokenizer) -> pl.DataFrame:
-    """Preference pairs in the `direction` into the target language: columns source, chosen, rejected, kind ("sampled" or "shuffled"), in random order.
+def preference_pairs(
+    section: RewardSection, direction: str, instructions: pl.DataFrame, model, tokenizer
+) -> pl.DataFrame:
+    """Preference pairs in `direction`, which is into the target language, in random order.
+
+    Columns: source, chosen, rejected, kind ("sampled" or "shuffled").
 
     The prompts are translations into the target language that the supervised model was trained on, so that RL's
     prompts stay unseen. A sample that equals the reference is no pair and is left out.
@@ -58,12 +72,21 @@ def preference_pairs(section: RewardSection, direction: str, instructions: pl.Da
     prompts = instructions.filter(task="translate", direction=direction).unique("id", maintain_order=True)
     prompts = prompts.sample(min(section.num_pairs, len(prompts)), seed=section.seed, shuffle=True)
     with progress_bar("reward/samples", len(prompts)) as bar:
-        completions = generate(model, tokenizer, chat_prompts(tokenizer, prompts["prompt"]), stop_ids=chat_stops(tokenizer),
-                               max_completion_tokens=section.max_completion_tokens, seed=section.seed,
-                               temperature=section.sampling_temperature, advance=bar.advance)  # fmt: skip
+        completions = generate(
+            model,
+            tokenizer,
+            chat_prompts(tokenizer, prompts["prompt"]),
+            stop_ids=chat_stops(tokenizer),
+            max_completion_tokens=section.max_completion_tokens,
+            seed=section.seed,
+            temperature=section.sampling_temperature,
+            advance=bar.advance,
+        )
     rng = np.random.default_rng(section.seed)
     rows = []
-    for number, (source, reference, (completion,)) in enumerate(zip(prompts["source"], prompts["response"], completions, strict=True)):
+    for number, (source, reference, (completion,)) in enumerate(
+        zip(prompts["source"], prompts["response"], completions, strict=True)
+    ):
         kind = "shuffled" if number % SHUFFLED_EVERY == 0 else "sampled"
         rejected = naturalness.shuffled_phrases(reference, rng) if kind == "shuffled" else completion.text
         if rejected and rejected != reference:
@@ -78,15 +101,23 @@ def _train(model, tokenizer, pairs: pl.DataFrame, section: RewardSection, folder
         for order in [np.random.default_rng([section.seed, epoch]).permutation(len(pairs))]
         for start in range(0, len(pairs), section.step_pairs)
     ]
-    loop = Loop(model, section, lambda step: section.lr * factor(section.schedule, step, len(batches), section.warmup_fraction),
-                len(batches), folder)  # fmt: skip
+    loop = Loop(
+        model,
+        section,
+        lambda step: section.lr * factor(section.schedule, step, len(batches), section.warmup_fraction),
+        len(batches),
+        folder,
+    )
     started, done = time.monotonic(), loop.step
     with loop.signals(), progress_bar("reward", len(batches), loop.step) as bar:
         for rows in batches[loop.step :]:
             batch = pairs[rows]
             encoded = naturalness.encode(tokenizer, batch["chosen"].to_list() + batch["rejected"].to_list())
-            measured = loop.optimizer_step([encoded | {"num_pairs": len(batch)}], naturalness.bradley_terry_loss,
-                                           ids=lambda batch=batch: batch["source"].to_list())  # fmt: skip
+            measured = loop.optimizer_step(
+                [encoded | {"num_pairs": len(batch)}],
+                naturalness.bradley_terry_loss,
+                ids=lambda batch=batch: batch["source"].to_list(),
+            )
             rate = (loop.step - done) * section.step_pairs / (time.monotonic() - started)
             bar.advance(note=f"loss {measured['loss']:.3f}  {rate:,.0f} pairs/s")
             loop.after_step(pairs_per_second=rate, **measured)
@@ -96,8 +127,15 @@ def _train(model, tokenizer, pairs: pl.DataFrame, section: RewardSection, folder
 def _accuracies(pairs: pl.DataFrame) -> dict[str, float]:
     """Share of held-out pairs whose chosen text scores higher: all, by kind, and for the rules that know nothing."""
     lengths = pairs["chosen"].str.len_chars().cast(pl.Int64) - pairs["rejected"].str.len_chars().cast(pl.Int64)
-    by_kind = {f"held_out_{kind}": float((rows["margin"] > 0).mean()) for (kind,), rows in pairs.group_by("kind", maintain_order=True)}
-    return {"held_out": float((pairs["margin"] > 0).mean())} | by_kind | {
-        "always_the_shorter": float((lengths < 0).mean()),
-        "always_the_longer": float((lengths > 0).mean()),
+    by_kind = {
+        f"held_out_{kind}": float((rows["margin"] > 0).mean())
+        for (kind,), rows in pairs.group_by("kind", maintain_order=True)
     }
+    return (
+        {"held_out": float((pairs["margin"] > 0).mean())}
+        | by_kind
+        | {
+            "always_the_shorter": float((lengths < 0).mean()),
+            "always_the_longer": float((lengths > 0).mean()),
+        }
+    )

@@ -80,8 +80,11 @@ def _start(section: PretrainSection, data: Data, folder: Path, corpus: Path):
         refuse_contamination(Path(section.base), corpus)
         return load_tokenizer(section.base), load_model(section.base)
     if not (folder / "tokenizer").exists():
-        texts = itertools.chain(data.train["source"].unique(maintain_order=True), data.train["target"].unique(maintain_order=True),
-                                data.texts["text"])  # fmt: skip
+        texts = itertools.chain(
+            data.train["source"].unique(maintain_order=True),
+            data.train["target"].unique(maintain_order=True),
+            data.texts["text"],
+        )
         trained = train_tokenizer(texts, section.scratch.vocab_size, section.scratch.max_position_tokens)
         with atomic(folder / "tokenizer") as temporary:
             trained.save_pretrained(temporary)
@@ -103,26 +106,42 @@ def _run_phase(loop: Loop, phase: Phase, section, data: Data, tokenizer, folder:
         name: _stream(loop.unwrapped, name, phase, section, data, tokenizer, folder / phase.name)
         for name in phase.mixture
     }
-    mixture = Mixture(streams, phase.mixture, phase.tokens, max(1, section.step_tokens // phase.context_tokens),
-                      phase.context_tokens, tokenizer.pad_token_id, [section.seed, *phase.name.encode()])  # fmt: skip
+    mixture = Mixture(
+        streams,
+        phase.mixture,
+        phase.tokens,
+        max(1, section.step_tokens // phase.context_tokens),
+        phase.context_tokens,
+        tokenizer.pad_token_id,
+        [section.seed, *phase.name.encode()],
+    )
     start, tokens_before = time.monotonic(), loop.tokens
     with progress_bar(f"pretrain/{phase.name}", end - begin, loop.step - begin) as bar:
         for rows in mixture.steps(skip=loop.step - begin):
             if loop.step >= end:
                 break
             num_loss_tokens = int(rows.loss_mask.sum())
-            measured = loop.optimizer_step(micro_batches(rows, section.micro_batch_tokens), next_token_loss(num_loss_tokens),
-                                           ids=lambda rows=rows: rows.document_ids)  # fmt: skip
+            measured = loop.optimizer_step(
+                micro_batches(rows, section.micro_batch_tokens),
+                next_token_loss(num_loss_tokens),
+                ids=lambda rows=rows: rows.document_ids,
+            )
             loop.tokens += num_loss_tokens
             rate = (loop.tokens - tokens_before) / (time.monotonic() - start)
             bar.advance(note=f"loss {measured['loss']:.3f}  {rate:,.0f} tokens/s")
             loop.after_step(phase=phase.name, tokens=loop.tokens, tokens_per_second=rate, **measured)
     seconds = time.monotonic() - start
     return {
-        "name": phase.name, "steps": end - begin, "context_tokens": phase.context_tokens,
-        "schedule": phase.schedule, "lr": phase.lr, "mixture": mixture.weights, "documents": mixture.num_documents,
-        "seconds": seconds, "tokens_per_second": (loop.tokens - tokens_before) / seconds,
-    }  # fmt: skip
+        "name": phase.name,
+        "steps": end - begin,
+        "context_tokens": phase.context_tokens,
+        "schedule": phase.schedule,
+        "lr": phase.lr,
+        "mixture": mixture.weights,
+        "documents": mixture.num_documents,
+        "seconds": seconds,
+        "tokens_per_second": (loop.tokens - tokens_before) / seconds,
+    }
 
 
 def _stream(model, name: str, phase: Phase, section, data: Data, tokenizer, folder: Path) -> Stream:
@@ -144,13 +163,21 @@ def _stream(model, name: str, phase: Phase, section, data: Data, tokenizer, fold
 def _held_out_streams(data: Data, tokenizer, seed: int) -> dict[str, Stream]:
     empty = data.texts.clear()
     names = (*data.pair.split("-"), "pairs")
-    return {name: tokenize(texts_of(name, data.dev, empty, data.pair, seed), tokenizer, end_of_text_id(tokenizer)) for name in names}
+    return {
+        name: tokenize(texts_of(name, data.dev, empty, data.pair, seed), tokenizer, end_of_text_id(tokenizer))
+        for name in names
+    }
 
 
 def _perplexities(model, held_out: dict[str, Stream], section: PretrainSection) -> dict[str, float]:
     context_tokens = min(phase.context_tokens for phase in section.phases)
     return {
-        name: perplexity(model, [stream.document(index) for index in range(len(stream.ids))], context_tokens,
-                         section.micro_batch_tokens, model.config.pad_token_id or 0)
+        name: perplexity(
+            model,
+            [stream.document(index) for index in range(len(stream.ids))],
+            context_tokens,
+            section.micro_batch_tokens,
+            model.config.pad_token_id or 0,
+        )
         for name, stream in held_out.items()
-    }  # fmt: skip
+    }

@@ -54,8 +54,9 @@ def texts_of(name: str, pairs: pl.DataFrame, texts: pl.DataFrame, pair: str, see
         return pl.concat([own, more])
     rng = np.random.default_rng([seed, *name.encode()])
     forward = pl.Series(rng.random(len(pairs)) < 0.5)
-    first, second = (pl.when(forward).then(one).otherwise(other)
-                     for one, other in (("source", "target"), ("target", "source")))  # fmt: skip
+    first, second = (
+        pl.when(forward).then(one).otherwise(other) for one, other in (("source", "target"), ("target", "source"))
+    )
     both = pairs.with_columns(text=pl.format("{}\n{}", first, second))
     if kind == "pairs":
         return both.select("id", "text")

@@ -34,9 +34,7 @@ def corpus(run: Run) -> Html:
         ("pairs kept", number(sum(pairs.values()))),
         ("largest group", number(results.get("largest_group"))),
     ]
-    figures += (
-        [("tokens", compact(results["tokens"]))] if isinstance(results.get("tokens"), int | float) else []
-    )
+    figures += [("tokens", compact(results["tokens"]))] if isinstance(results.get("tokens"), int | float) else []
     charts = [
         bar_chart("Turned away", "by reason", rejected),
         bar_chart("Domains", "of the pairs kept", _numbers(results.get("domains"))),
@@ -64,9 +62,7 @@ def _splits(pairs: Mapping[str, Any], groups: Mapping[str, Any]) -> Html:
 def _sources(read: Mapping[str, Any], licences: Mapping[str, Any]) -> Html:
     origins = list(dict.fromkeys([*read, *licences]))
     rows = [[origin, number(read.get(origin)), licences.get(origin, "not stated")] for origin in origins]
-    return join(
-        [element("h3", "Sources and licences"), table(["Origin", "Read", "Licence"], rows, (1,), "Sources")]
-    )
+    return join([element("h3", "Sources and licences"), table(["Origin", "Read", "Licence"], rows, (1,), "Sources")])
 
 
 def instruct(run: Run) -> Html:
@@ -80,9 +76,7 @@ def instruct(run: Run) -> Html:
         bar_chart("Difficulty", "instructions", _numbers(results.get("difficulty"))),
         bar_chart("Directions", "instructions", _numbers(results.get("directions"))),
     ]
-    return join(
-        [facts(figures), element("div", *charts, class_="charts"), _examples(results.get("examples") or [])]
-    )
+    return join([facts(figures), element("div", *charts, class_="charts"), _examples(results.get("examples") or [])])
 
 
 def _examples(examples: list[Mapping[str, Any]]) -> Html | None:

@@ -54,9 +54,7 @@ def _machines(ran: list[Stage]) -> Html | None:
         machine = stage.mapping("machine")
         if machine:
             cores, memory = machine.get("num_cores", "?"), size(machine.get("memory_bytes"))
-            found.setdefault(f"{machine.get('cpu', 'unknown')}, {cores} cores, {memory}", []).append(
-                stage.name
-            )
+            found.setdefault(f"{machine.get('cpu', 'unknown')}, {cores} cores, {memory}", []).append(stage.name)
     rows = [[name, ", ".join(stages)] for name, stages in found.items()]
     return table(["Machine", "Stages"], rows, (), "Machines") if rows else None
 
@@ -72,9 +70,7 @@ def _versions(ran: list[Stage]) -> Html | None:
         for package, by in sorted(found.items())
     ]
     return (
-        fold(f"Versions of {len(rows)} packages", table(["Package", "Version"], rows, (), "Versions"))
-        if rows
-        else None
+        fold(f"Versions of {len(rows)} packages", table(["Package", "Version"], rows, (), "Versions")) if rows else None
     )
 
 
@@ -86,9 +82,7 @@ def reproduce(run: Run) -> Html:
         "Each block is a stage's section with every default written out; together they are the recipe. "
         "A stage whose fingerprint is unchanged is not run again."
     )
-    commits = dict.fromkeys(
-        str(stage.manifest["git_commit"]) for stage in ran if stage.manifest.get("git_commit")
-    )
+    commits = dict.fromkeys(str(stage.manifest["git_commit"]) for stage in ran if stage.manifest.get("git_commit"))
     commit = facts([("commit", element("code", ", ".join(commits)))]) if commits else None
     return join([note(told), commit, *(_config(stage) for stage in ran)])
 
@@ -113,9 +107,7 @@ def toml(name: str, section: Mapping[str, Any]) -> str:
         if isinstance(value, Mapping):
             lines += ["", toml(path, value)]
         elif _is_table(value):
-            lines += [
-                line for row in value for line in ("", toml(path, row).replace(f"[{path}]", f"[[{path}]]", 1))
-            ]
+            lines += [line for row in value for line in ("", toml(path, row).replace(f"[{path}]", f"[[{path}]]", 1))]
     return "\n".join(lines)
 
 

@@ -45,13 +45,7 @@ def _start(run: Run) -> str | None:
     languages = str(run["corpus"].section.get("pair", "")).split("-")
     names = "–".join(LANGUAGES.get(code, code) for code in languages if code)
     base = section.get("base")
-    model = (
-        f"{str(base).rstrip('/').rsplit('/', 1)[-1]}"
-        if base
-        else "A model from random weights"
-        if section
-        else ""
-    )
+    model = f"{str(base).rstrip('/').rsplit('/', 1)[-1]}" if base else "A model from random weights" if section else ""
     pairs = f"{number(splits['train'])} {names} pairs".replace("  ", " ") if "train" in splits else ""
     if not model:
         return f"The corpus holds {pairs} for training."
@@ -89,20 +83,15 @@ def _test(run: Run) -> str | None:
 def _headlines(scores: list[Score]) -> Html | None:
     """Show the final system's independent scores, greedy and selected, against the base model's."""
     cards = [
-        _headline(scores, score)
-        for decoding in systems.DECODINGS
-        for score in systems.headlines(scores, decoding)
+        _headline(scores, score) for decoding in systems.DECODINGS for score in systems.headlines(scores, decoding)
     ]
     missing = [
         systems.decoding_name(decoding)
         for decoding in systems.DECODINGS
-        if not systems.headlines(scores, decoding)
-        and any(score.get("decoding") == decoding for score in scores)
+        if not systems.headlines(scores, decoding) and any(score.get("decoding") == decoding for score in scores)
     ]
     said = f"No headline for {' and '.join(missing)}: every metric took part in training or selection."
-    return join(
-        [element("div", *cards, class_="headlines"), element("p", said, class_="note") if missing else None]
-    )
+    return join([element("div", *cards, class_="headlines"), element("p", said, class_="note") if missing else None])
 
 
 def _headline(scores: list[Score], score: Score) -> Html:

@@ -58,9 +58,7 @@ def _score_cell(score: Score | None) -> Html:
     role = str(score.get("role") or systems.INDEPENDENT)
     badge = None if role == systems.INDEPENDENT else element("em", role, class_="badge")
     interval = element("small", f"{fixed(score.get('low'))}–{fixed(score.get('high'))}")
-    value = element(
-        "span", badge, fixed(score.get("value")), class_="figure" if badge is None else "figure used"
-    )
+    value = element("span", badge, fixed(score.get("value")), class_="figure" if badge is None else "figure used")
     return join([value, interval])
 
 
@@ -75,9 +73,7 @@ def _caption(scores: list[Score]) -> Html:
     roles = {str(score.get("role")) for score in scores}
     told = ["Scores over the test set; below each, its 95 % interval."]
     if "selector" in roles:
-        told.append(
-            "Selector: this metric chose the output among candidates, so it says nothing of the gain."
-        )
+        told.append("Selector: this metric chose the output among candidates, so it says nothing of the gain.")
     if "reward" in roles:
         told.append("Reward: this metric was trained against.")
     return note(" ".join(told))
@@ -118,9 +114,7 @@ def _comparisons(rows: list[Mapping[str, Any]]) -> Html | None:
     head = ["System", "against", "Metric", "Difference", "95 % interval", "p"]
     body = [_comparison(row) for row in rows]
     said = f"Paired over the same segments; p in bold where it is below {SIGNIFICANT}."
-    return join(
-        [element("h3", "Comparisons"), table(head, body, (3, 4, 5), "Comparisons of systems"), note(said)]
-    )
+    return join([element("h3", "Comparisons"), table(head, body, (3, 4, 5), "Comparisons of systems"), note(said)])
 
 
 def _comparison(row: Mapping[str, Any]) -> list[Any]:
@@ -151,12 +145,6 @@ def _p_value(value: Any) -> Html | str:
 
 def signatures(run: Run) -> Html:
     scores = run["evaluate"].records("scores.json")
-    found = dict.fromkeys(
-        (str(s.get("metric")), str(s.get("signature")), s.get("num_segments")) for s in scores
-    )
+    found = dict.fromkeys((str(s.get("metric")), str(s.get("signature")), s.get("num_segments")) for s in scores)
     rows = [[metric, element("code", signature), number(count)] for metric, signature, count in found]
-    return (
-        table(["Metric", "Signature", "Segments"], rows, (2,), "Metric signatures")
-        if rows
-        else note("No scores.")
-    )
+    return table(["Metric", "Signature", "Segments"], rows, (2,), "Metric signatures") if rows else note("No scores.")

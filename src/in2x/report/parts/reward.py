@@ -13,9 +13,7 @@ from in2x.report.markup import Html, element, facts, fold, join, note, number, p
 def render(run: Run) -> Html:
     stage = run["reward"]
     accuracy = stage.results.get("accuracy")
-    accuracy = (
-        accuracy if isinstance(accuracy, Mapping) else {"overall": accuracy} if accuracy is not None else {}
-    )
+    accuracy = accuracy if isinstance(accuracy, Mapping) else {"overall": accuracy} if accuracy is not None else {}
     figures = [(f"accuracy, {words(name)}", percent(value)) for name, value in accuracy.items()]
     pairs = stage.results.get("num_pairs")
     figures += [("preference pairs", number(pairs))] if isinstance(pairs, int) else []
@@ -34,7 +32,5 @@ def _examples(examples: list[Mapping[str, Any]]) -> Html | None:
         for e in examples
     ]
     shown = table(["Source", "Chosen", "Rejected", "Margin"], rows, (3,), "Preference pairs")
-    told = note(
-        "Margin: the model's reward for the chosen text less that for the rejected one; below 0 it is wrong."
-    )
+    told = note("Margin: the model's reward for the chosen text less that for the rejected one; below 0 it is wrong.")
     return fold(f"{len(examples)} preference pairs", element("div", shown, told, class_="texts"))

@@ -33,11 +33,7 @@ def render(run: Run) -> Html:
         ("group size", number(section.get("group_size"))),
     ]
     weights = section.get("reward_weights")
-    told = (
-        ", ".join(f"{words(n)} × {setting(w)}" for n, w in weights.items())
-        if isinstance(weights, Mapping)
-        else ""
-    )
+    told = ", ".join(f"{words(n)} × {setting(w)}" for n, w in weights.items()) if isinstance(weights, Mapping) else ""
     said = f"Weights of the reward: {told}." if told else ""
     return join([
         facts((name, value) for name, value in figures if value not in (None, "–")),
@@ -71,9 +67,7 @@ def _group(example: Mapping[str, Any]) -> Html:
     shown = table(head, rows, range(1, len(head)), "Rollouts, best first")
     texts = [element("dt", "Reference"), element("dd", prose(example.get("reference")))]
     summary = element("span", str(example.get("source") or "")[:160], class_="quote")
-    return fold(
-        summary, element("dl", *texts, class_="stages"), element("div", shown, class_="texts rollouts")
-    )
+    return fold(summary, element("dl", *texts, class_="stages"), element("div", shown, class_="texts rollouts"))
 
 
 def _components(rollout: Mapping[str, Any], names: list[str]) -> list[str]:

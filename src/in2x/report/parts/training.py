@@ -35,9 +35,7 @@ def pretrain(run: Run) -> Html:
     phases = [phase for phase in stage.results.get("phases") or [] if isinstance(phase, Mapping)]
     base = stage.results.get("base_perplexity") or {}
     mixtures = {str(phase.get("name")): phase.get("mixture") or {} for phase in phases}
-    charts = (
-        [_perplexity(phases, base), share_chart("Mixture", "share of the tokens", mixtures)] if phases else []
-    )
+    charts = [_perplexity(phases, base), share_chart("Mixture", "share of the tokens", mixtures)] if phases else []
     return join([
         _phases(phases, base) if phases else None,
         element("div", *charts, class_="charts two") if charts else None,
@@ -101,16 +99,12 @@ def _documents(phases: list[Mapping[str, Any]]) -> Html | None:
         for phase in phases
     ]
     head = ["Phase", *(words(stream) for stream in streams)]
-    return join(
-        [element("h3", "Documents by stream"), table(head, rows, range(1, len(head)), "Documents by stream")]
-    )
+    return join([element("h3", "Documents by stream"), table(head, rows, range(1, len(head)), "Documents by stream")])
 
 
 def sft(run: Run) -> Html:
     stage = run["sft"]
-    return join(
-        [results_facts(stage.results), curves("sft", stage.metrics()) or note("No steps were logged.")]
-    )
+    return join([results_facts(stage.results), curves("sft", stage.metrics()) or note("No steps were logged.")])
 
 
 def results_facts(results: Mapping[str, Any]) -> Html | None:
@@ -126,9 +120,7 @@ def merge(run: Run) -> Html:
     for candidate in candidates:
         name, score = str(candidate.get("name")), candidate.get("dev_chrf")
         mark = element("em", "chosen", class_="badge good") if name == chosen else None
-        rows.append(
-            [join([element("strong", words(name)), " ", mark]), _settings(candidate), fixed(score, 2)]
-        )
+        rows.append([join([element("strong", words(name)), " ", mark]), _settings(candidate), fixed(score, 2)])
         if isinstance(score, int | float):
             reading = f"{name} {fixed(score, 2)}"
             dots[words(name)] = [Dot(score, series=1, hollow=name != chosen, reading=reading)]

@@ -36,9 +36,7 @@ def _sample(sample: Mapping[str, Any], first: str, last: str, head: list[str]) -
     """Return one segment: a row of four cells, and a folded one with every other stage and decoding."""
     hypotheses = {systems.split_name(name): text for name, text in sample["hypotheses"].items()}
     of_last = {d: text for (system, d), text in hypotheses.items() if system == last}
-    start = next(
-        (d for d in ("greedy", *(d for s, d in hypotheses if s == first)) if (first, d) in hypotheses), ""
-    )
+    start = next((d for d in ("greedy", *(d for s, d in hypotheses if s == first)) if (first, d) in hypotheses), "")
     label = element("span", sample.get("segment_id", ""), class_="segment")
     texts = [
         join([prose(sample.get("source")), label]),
