@@ -210,7 +210,7 @@ class RlSection(Training):
     """Lc of the soft length penalty: it begins so many tokens before max_completion_tokens."""
     reward_weights: dict[str, float] = {"adequacy": 1.0, "naturalness": 0.2, "length": 0.1, "repetition": 0.1}
     chrf_beta: Positive = 2.0
-    """Weight of recall in the reward's chrF; a translation longer than the reference is penalised apart."""
+    """Weight of recall in the reward's chrF; deviation from the reference's length is penalised apart."""
     clip_high: Positive | None = None
     """Left out, this and the next ones are the algorithm's own (in2x.rl.algorithms); in2x: 0.28, none, 3, 0.01."""
     clip_low: Positive | None = None

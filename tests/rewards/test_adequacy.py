@@ -6,32 +6,33 @@ import numpy as np
 import pytest
 from sacrebleu.metrics import CHRF
 
-from in2x.rewards.adequacy import chrf_scores, verbosity_penalty
+from in2x.rewards.adequacy import chrf_scores, length_factor
 
 GROUPS = [["猫が好きです。", "猫は嫌いだ。", ""], ["The cat sat.", "A dog ran.", "The cat sat down."]]
 REFERENCES = ["猫が好きだ。", "The cat sat."]
 
 
-def test_equals_sacrebleu_up_to_the_reference_length():
-    expected = [[CHRF().sentence_score(h, [r]).score / 100 for h in g] for g, r in zip(GROUPS, REFERENCES, strict=True)]
-    found = chrf_scores(GROUPS, REFERENCES)
-    assert found[0, 1:].tolist() == expected[0][1:]
-    assert found[1, :2].tolist() == expected[1][:2]
-    assert found[0, 0] == pytest.approx(expected[0][0] * math.exp(1 - 7 / 6))  # 猫が好きです。 against 猫が好きだ。
-    beta_1 = CHRF(beta=1).sentence_score(GROUPS[0][1], [REFERENCES[0]]).score / 100
-    assert chrf_scores(GROUPS, REFERENCES, beta=1)[0, 1] == beta_1
+def test_is_sacrebleu_times_the_length_factor():
+    for beta in (1, 2):
+        expected = [
+            [CHRF(beta=beta).sentence_score(h, [r]).score / 100 * length_factor(h, r) for h in g]
+            for g, r in zip(GROUPS, REFERENCES, strict=True)
+        ]
+        np.testing.assert_allclose(chrf_scores(GROUPS, REFERENCES, beta=beta), expected, rtol=1e-12)
+    assert (chrf_scores(GROUPS, REFERENCES) == chrf_scores(GROUPS, REFERENCES, beta=2)).all()
 
 
-def test_only_what_exceeds_the_reference_is_penalised():
-    assert verbosity_penalty("猫", "猫が好きだ。") == verbosity_penalty("猫が 好きだ。", "猫が好きだ。") == 1.0
-    assert verbosity_penalty("あ" * 12, "い" * 6) == pytest.approx(math.exp(-1))
-    assert verbosity_penalty("", "") == 1.0
+def test_deviation_from_the_reference_length_is_penalised_in_both_directions():
+    assert length_factor("猫が 好きだ。", "犬は嫌いだ。") == 1.0
+    assert length_factor("あ" * 12, "い" * 6) == pytest.approx(math.exp(-1))
+    assert length_factor("あ" * 6, "い" * 12) == pytest.approx(math.exp(-1))
+    assert length_factor("", "") == 1.0
 
 
-def test_padding_a_translation_never_pays():
-    padded = ["猫が好きだ。", "猫が好きだ。犬", "猫が好きだ。犬と鳥と魚もとても好きだ。"]
-    scores = chrf_scores([padded], [REFERENCES[0]])[0]
-    assert scores[0] == 1.0 and scores[0] > scores[1] > scores[2]
+def test_neither_padding_nor_omission_pays():
+    written = ["猫が好きだ。", "猫が好きだ。犬", "猫が好きだ。犬と鳥と魚もとても好きだ。", "猫が好き"]
+    exact, padded, more, cut = chrf_scores([written], [REFERENCES[0]])[0]
+    assert exact == 1.0 and exact > padded > more and exact > cut
 
 
 def test_no_reference_is_not_measured():

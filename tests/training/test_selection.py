@@ -59,7 +59,8 @@ def test_quality_counts_as_much_as_perplexity(monkeypatch):
 
 
 def test_quality_by_hand():
-    texts = ["This is it.", "何をしているの？", "1 2 3", "word", "Hello there.\nこんにちは、そこの人。", "\n".join(["a" * 50] * 2)]
+    texts = ["This is it.", "何をしているの？", "1 2 3", "word", "Hello there.\nこんにちは、そこの人。"]
+    texts.append("\n".join(["a" * 50] * 2))  # of moderate length by line
     found = pl.DataFrame({"text": texts}).select(quality(pl.col("text"))).to_series().to_list()
     letters = [8 / 11, 7 / 8, 0.0, 1.0, 19 / 24]
     expected = [(2 + letters[0]) / 3, (2 + letters[1]) / 3, 0.0, 1 / 3, (2 + letters[4]) / 3, (1 + 100 / 101) / 3]

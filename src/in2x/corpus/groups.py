@@ -84,8 +84,7 @@ def highest_similarity(queries: list[str], keys: list[str], size: int) -> np.nda
         own = np.repeat(num_shingles[start : start + len(num_pairs)], num_pairs)
         similarity = shared.data / (own + num_shingles[len(queries) + shared.indices] - shared.data)
         found = np.flatnonzero(num_pairs)
-        if len(found):
-            highest[start + found] = np.maximum.reduceat(similarity, shared.indptr[found])
+        highest[start + found] = np.maximum.reduceat(similarity, shared.indptr[found])
     return highest
 
 

@@ -1,8 +1,8 @@
 """Adequacy against a reference, where one exists: sentence chrF on [0, 1].
 
-`beta` is the weight of recall. Alone, neither beta serves as a reward (docs/results.md): recall counted double, as in
-chrF2, pays for padding, and with beta 1 a policy that is unsure of the rest writes less and less. So the score is
-chrF2 times a verbosity penalty, BLEU's brevity penalty turned round: the best length is the reference's.
+`beta` is the weight of recall. Alone, no beta serves as a reward (docs/results.md): recall counted double, as in chrF2,
+pays for padding, and with beta 1 a policy that is unsure of the rest writes less and less. So the score is chrF2 times
+a length factor, BLEU's brevity penalty taken in both directions: the best length is the reference's.
 
 P prompts, G group size. BLEU is left to corpus evaluation: on one sentence it is mostly smoothing.
 """
@@ -17,16 +17,16 @@ import numpy as np
 from in2x.evaluation import chrf
 
 
-def verbosity_penalty(hypothesis: str, reference: str) -> float:
-    """1 up to the length of the reference, exp(1 - |hypothesis| / |reference|) beyond; in characters without blanks."""
-    length, expected = (max(1, len("".join(text.split()))) for text in (hypothesis, reference))
-    return math.exp(min(0.0, 1 - length / expected))
+def length_factor(hypothesis: str, reference: str) -> float:
+    """exp(1 - longer / shorter) of the two lengths, in characters without blanks: 1 where they are equal."""
+    shorter, longer = sorted(max(1, len("".join(text.split()))) for text in (hypothesis, reference))
+    return math.exp(1 - longer / shorter)
 
 
 def chrf_scores(
     hypotheses_PG: Sequence[Sequence[str]], references: Sequence[str | None], beta: float = 2.0
 ) -> np.ndarray:
-    """chrF x verbosity penalty of P groups of G hypotheses against one reference each: P x G, on [0, 1].
+    """chrF x length factor of P groups of G hypotheses against one reference each: P x G, on [0, 1].
 
     A prompt without a reference (None) gets a row of NaN: `compose` reads it as "not measured here".
 
@@ -42,6 +42,6 @@ def chrf_scores(
     for p, (group, reference) in enumerate(zip(hypotheses_PG, references, strict=True)):
         if reference is not None and len(group):
             counts_GK = np.array([chrf.segment_counts(hypothesis, reference) for hypothesis in group])
-            penalties_G = [verbosity_penalty(hypothesis, reference) for hypothesis in group]
-            scores_PG[p] = chrf.f_scores(counts_GK, beta) / 100 * penalties_G
+            factors_G = [length_factor(hypothesis, reference) for hypothesis in group]
+            scores_PG[p] = chrf.f_scores(counts_GK, beta) / 100 * factors_G
     return scores_PG

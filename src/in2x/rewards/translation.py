@@ -1,6 +1,6 @@
 """The reward of a translation: gates, then named components, standardised in the group and weighted.
 
-Components: adequacy (chrF against the reference, with a verbosity penalty, 0-1), naturalness (the preference model's
+Components: adequacy (chrF against the reference, with a length factor, 0-1), naturalness (the preference model's
 score), length (the soft penalty in tokens), repetition, numbers and markup (fidelity to the source). Only those with
 a weight are computed.
 
