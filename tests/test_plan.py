@@ -96,7 +96,7 @@ def test_the_whole_method_can_be_planned(tmp_path, monkeypatch):
     planned = {stage.name: stage for stage in plan(load("r.toml"), 1e9)}
     assert len(planned) == 10
     assert planned["rl"].what == "12,800 rollouts, 400 steps"  # 100 batches of 128, steps of 32
-    assert planned["sft"].what == "40,000 instructions, about 234 steps"  # of 48 tokens; steps of 8,192
+    assert planned["sft"].what == "40,000 instructions, about 190 steps"  # of 39 tokens; steps of 8,192
     assert planned["merge"].what.startswith("6 candidates")  # linear at 2 weights over 2 states, obim at 2 densities
     assert planned["translate"].what.startswith("1,000 segments by 4 systems")
 

@@ -5,6 +5,8 @@ import pytest
 
 from in2x.corpus.groups import (
     NUM_HASHES,
+    _bucket,
+    _similar_in_buckets,
     highest_similarity,
     minhash,
     near_duplicate_groups,
@@ -93,3 +95,22 @@ def test_similar_sentences_are_grouped_and_dissimilar_ones_are_not():
     order = rng.permutation(150)
     shuffled = near_duplicate_groups([[keys[row] for row in order]], [4], 0.6)
     assert len(set(zip(groups[order].tolist(), shuffled.tolist(), strict=True))) == 30  # the same, numbered anew
+
+
+def test_a_bucket_is_of_all_values_of_its_band():
+    rows = [(1, 2, 3, 4), (1, 2, 3, 4), (9, 2, 3, 4), (1, 9, 3, 4), (1, 2, 9, 4), (1, 2, 3, 9), (2, 1, 3, 4)]
+    numbers = _bucket(np.array(rows, np.uint64))
+    assert numbers[0] == numbers[1] and len(set(numbers.tolist())) == 6
+
+
+def test_rows_of_a_bucket_are_compared_with_their_neighbours_and_the_first():
+    rows = [(0, 0, 0, 0), (1, 1, 1, 1), (1, 1, 1, 9), (7, 7, 7, 7), (0, 0, 0, 5)]
+    signatures = np.array(rows, np.uint64)
+
+    def links(bucket):
+        pairs = _similar_in_buckets(np.array(bucket), np.arange(5), signatures, 0.75)
+        return {(int(a), int(b)) for left, right in pairs for a, b in zip(left, right, strict=True) if a != b}
+
+    assert links([3, 3, 3, 3, 3]) == {(2, 1), (4, 0)}
+    assert links([3, 4, 3, 3, 3]) == {(4, 0)}
+    assert links([1, 2, 3, 4, 5]) == set()
