@@ -111,16 +111,17 @@ def rollout_batch(
     algorithm = ALGORITHMS[section.algorithm]
     advantages_PG = algorithm.advantage(rewards_PG)
     informative_P = informative_groups(rewards_PG, floor=section.min_group_std)
-    rollouts = collate(
-        groups,
-        advantages_PG.numpy(),
-        informative_P.numpy(),
-        loop.unwrapped,
-        tokenizer.pad_token_id,
-        temperature,
-        section.micro_batch_tokens,
-        reference,
-    )
+    with loop.precision():  # as in the updates, or the ratios would start away from 1
+        rollouts = collate(
+            groups,
+            advantages_PG.numpy(),
+            informative_P.numpy(),
+            loop.unwrapped,
+            tokenizer.pad_token_id,
+            temperature,
+            section.micro_batch_tokens,
+            reference,
+        )
     loss = policy_loss(algorithm, loss_settings(section))
     rng = np.random.default_rng([section.seed, batch])
     number = section.batch_completions // section.mini_batch_completions

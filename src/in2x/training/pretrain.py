@@ -52,6 +52,8 @@ def run(section: PretrainSection, folder: Path, inputs: Mapping[str, Path]) -> d
     if section.base and not phases_file.exists():
         done["base_perplexity"] = _perplexities(loop.unwrapped, held_out, section)
         write_json(phases_file, done)
+    num_done = sum(end <= loop.step for end in ends)
+    done["phases"] = done["phases"][:num_done]  # a kill may have come between the record and the weights
     with loop.signals():
         for phase, num_steps, end in zip(section.phases, steps, ends, strict=True):
             if loop.step >= end and len(done["phases"]) > section.phases.index(phase):
