@@ -5,7 +5,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from in2x.artifacts import In2xError
-from in2x.model.loading import end_of_text_id, has_chat_template, load_model, load_tokenizer, save_model
+from in2x.model.loading import end_of_text_id, load_model, load_tokenizer, save_model
 
 
 def same(one, other):
@@ -66,7 +66,7 @@ def test_a_saved_tokenizer_is_the_same(make_model, tokenizer, tmp_path):
     assert loaded.decode(loaded(text)["input_ids"]) == text
     assert loaded.chat_template == tokenizer.chat_template
     assert (loaded.eos_token, loaded.pad_token) == ("<|end|>", "<|endoftext|>")
-    assert has_chat_template(loaded)
+    assert loaded.chat_template
 
 
 def test_end_of_text_is_not_the_end_of_a_turn(tokenizer):

@@ -2,7 +2,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from in2x.training.streams import PAIRS_PER_DOCUMENT, Stream, pair_prompt, texts_of, tokenize
+from in2x.model.prompts import line_prompts
+from in2x.training.streams import PAIRS_PER_DOCUMENT, Stream, texts_of, tokenize
 
 NO_TEXTS = pl.DataFrame(schema={"id": pl.String, "language": pl.String, "text": pl.String})
 
@@ -23,7 +24,7 @@ def test_a_language_is_the_distinct_sentences_of_its_side_and_its_texts():
     assert texts_of("ja:b", frame, texts, "en-ja", 0).rows() == [("p1", "J1。")]  # texts have no domain
 
 
-def test_pairs_stand_in_both_directions_on_two_lines():
+def test_pairs_stand_in_both_directions_on_two_lines(tokenizer):
     frame = pairs([(n, "a" if n % 4 else "b") for n in range(200)])
     found = texts_of("pairs", frame, NO_TEXTS, "en-ja", 7)
     assert found["id"].to_list() == frame["id"].to_list()
@@ -34,7 +35,7 @@ def test_pairs_stand_in_both_directions_on_two_lines():
     assert found.equals(texts_of("pairs", frame, NO_TEXTS, "en-ja", 7))
     assert not found.equals(texts_of("pairs", frame, NO_TEXTS, "en-ja", 8))
     assert len(texts_of("pairs:b", frame, NO_TEXTS, "en-ja", 7)) == 50
-    assert pair_prompt("E0.") == "E0.\n"
+    assert tokenizer.decode(line_prompts(tokenizer, ["E0."])[0]) == "E0.\n"  # how a base model is asked
 
 
 def test_documents_hold_every_pair_once_and_variants_together():

@@ -25,7 +25,7 @@ from in2x.training.metrics import progress_bar
 
 
 def run(section: TranslateSection, folder: Path, inputs: Mapping[str, Path]) -> dict:
-    test, target_language = test_segments(inputs["corpus"], section.num_segments)
+    test, target_language = held_out_segments(inputs["corpus"], "test", section.num_segments)
     systems = list(_systems(inputs))
     parts = []
     for number, (system, model_path, style) in enumerate(systems):
@@ -105,10 +105,6 @@ def held_out_segments(corpus: Path, split: str, number: int) -> tuple[pl.DataFra
     """The first held-out segments of a split, and the target language."""
     segments = pl.read_parquet(corpus / "pairs.parquet").filter(split=split).head(number)
     return segments, read_json(corpus / "manifest.json")["section"]["pair"].split("-")[1]
-
-
-def test_segments(corpus: Path, number: int) -> tuple[pl.DataFrame, str]:
-    return held_out_segments(corpus, "test", number)
 
 
 def _systems(inputs: Mapping[str, Path]):

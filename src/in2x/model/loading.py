@@ -13,7 +13,7 @@ from transformers import (
 )
 
 from in2x.artifacts import In2xError, atomic, read_json, write_json
-from in2x.model.tokenizer import ASSISTANT, END_OF_TEXT
+from in2x.model.tokenizer import END_OF_TEXT
 
 CONFIGS = {"qwen3": Qwen3Config, "llama": LlamaConfig}
 
@@ -90,7 +90,3 @@ def end_of_text_id(tokenizer: PreTrainedTokenizerFast) -> int:
     """The token that ends a document in pre-training; a chat turn ends with eos_token, often another one."""
     known = tokenizer.convert_tokens_to_ids(END_OF_TEXT)
     return tokenizer.eos_token_id if known is None or known == tokenizer.unk_token_id else known
-
-
-def has_chat_template(tokenizer: PreTrainedTokenizerFast) -> bool:
-    return bool(tokenizer.chat_template) or ASSISTANT in tokenizer.get_vocab()

@@ -28,7 +28,7 @@ from in2x.rl.rollouts import collate, loss_batches, policy_loss, sample_groups
 from in2x.sections import RlSection
 from in2x.training.loop import Loop
 from in2x.training.metrics import progress_bar
-from in2x.training.schedule import factor
+from in2x.training.schedule import learning_rate
 
 NUM_EXAMPLES = 8
 
@@ -54,7 +54,7 @@ def run(section: RlSection, folder: Path, inputs: Mapping[str, Path]) -> dict:
     loop = Loop(
         policy,
         section,
-        lambda step: section.lr * factor(section.schedule, step, num_steps, section.warmup_fraction),
+        learning_rate(section, num_steps),
         num_steps,
         folder,
     )

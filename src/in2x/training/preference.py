@@ -20,7 +20,7 @@ from in2x.rewards import naturalness
 from in2x.sections import RewardSection
 from in2x.training.loop import Loop
 from in2x.training.metrics import progress_bar
-from in2x.training.schedule import factor
+from in2x.training.schedule import learning_rate
 
 SHUFFLED_EVERY = 4  # one pair in four has a person's sentence out of order as its rejected text
 
@@ -104,7 +104,7 @@ def _train(model, tokenizer, pairs: pl.DataFrame, section: RewardSection, folder
     loop = Loop(
         model,
         section,
-        lambda step: section.lr * factor(section.schedule, step, len(batches), section.warmup_fraction),
+        learning_rate(section, len(batches)),
         len(batches),
         folder,
     )

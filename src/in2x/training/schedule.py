@@ -1,6 +1,7 @@
 """Learning-rate schedules: the factor on the peak learning rate as a function of the step."""
 
 import math
+from collections.abc import Callable
 
 WSD_DECAY_FRACTION = 0.2
 
@@ -25,3 +26,8 @@ def factor(schedule: str, step: int, num_steps: int, warmup_fraction: float, end
     if schedule == "wsd":
         return 1.0 + (end_fraction - 1.0) * max(0.0, (progress - 1.0 + WSD_DECAY_FRACTION) / WSD_DECAY_FRACTION)
     raise ValueError(f"unknown schedule {schedule!r}; known: constant, linear, cosine, wsd")
+
+
+def learning_rate(section, num_steps: int) -> Callable[[int], float]:
+    """Learning rate by step of a stage whose section has lr, schedule and warmup_fraction."""
+    return lambda step: section.lr * factor(section.schedule, step, num_steps, section.warmup_fraction)

@@ -22,7 +22,7 @@ from in2x.training.batches import micro_batches, next_token_loss
 from in2x.training.loop import Loop
 from in2x.training.metrics import progress_bar
 from in2x.training.packing import Document, Rows, pack
-from in2x.training.schedule import factor
+from in2x.training.schedule import learning_rate
 
 
 def run(section: SftSection, folder: Path, inputs: Mapping[str, Path]) -> dict:
@@ -45,7 +45,7 @@ def run(section: SftSection, folder: Path, inputs: Mapping[str, Path]) -> dict:
     loop = Loop(
         model,
         section,
-        lambda step: section.lr * factor(section.schedule, step, len(steps), section.warmup_fraction),
+        learning_rate(section, len(steps)),
         len(steps),
         folder,
     )

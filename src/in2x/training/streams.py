@@ -37,11 +37,6 @@ class Stream:
         return Document(self.ids[index], token_ids, np.ones(len(token_ids), bool))
 
 
-def pair_prompt(source: str) -> str:
-    """What a base model continues with the translation: the source on a line of its own."""
-    return f"{source}\n"
-
-
 def texts_of(name: str, pairs: pl.DataFrame, texts: pl.DataFrame, pair: str, seed: int) -> pl.DataFrame:
     """The documents of stream `name` as text: columns id, text."""
     kind, _, domain = name.partition(":")
