@@ -24,12 +24,17 @@ from importlib import metadata
 from pathlib import Path
 
 import in2x
+from in2x import distributed
 
 PACKAGES = ("torch", "transformers", "accelerate", "tokenizers", "polars", "sacrebleu", "numpy")
 
 
 class In2xError(Exception):
     """An error that the user can mend: shown without a traceback."""
+
+
+class Interrupted(In2xError):
+    """Ctrl-C or SIGTERM arrived, and what was done is kept: the same command goes on from there."""
 
 
 @contextmanager
@@ -52,8 +57,21 @@ def atomic(path: Path) -> Iterator[Path]:
 
 
 def write_json(path: Path, value) -> None:
+    """Write a file of JSON, from the main process."""
+    if not distributed.is_main():
+        return
     with atomic(path) as temporary:
         temporary.write_text(json.dumps(value, ensure_ascii=False, indent=1, default=str) + "\n", encoding="utf-8")
+
+
+def write_parquet(frame, path: Path) -> None:
+    """Write a table of polars from the main process, and wait until it is there."""
+
+    def write() -> None:
+        with atomic(path) as temporary:
+            frame.write_parquet(temporary)
+
+    distributed.on_main(write)
 
 
 def read_json(path: Path):

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from in2x import artifacts
+from in2x import artifacts, distributed
 from in2x.artifacts import In2xError
 
 if TYPE_CHECKING:
@@ -25,13 +25,15 @@ if TYPE_CHECKING:
 class Stage:
     """It reads the folders of `inputs`, which a recipe must have, and of those `optional` ones that the recipe has.
 
-    They must be complete, unless it reads them as they are.
+    They must be complete, unless it reads them as they are. Started by torchrun, a `parallel` stage runs in every
+    process, any other in the main one while the rest wait.
     """
 
     module: str
     inputs: tuple[str, ...] = ()
     optional: tuple[str, ...] = ()
     reads_unfinished: bool = False
+    parallel: bool = False
 
     def reads(self, recipe: Recipe) -> tuple[str, ...]:
         return (*self.inputs, *(name for name in self.optional if getattr(recipe, name) is not None))
@@ -39,13 +41,13 @@ class Stage:
 
 STAGES = {
     "corpus": Stage("in2x.corpus.build"),
-    "pretrain": Stage("in2x.training.pretrain", ("corpus",)),
+    "pretrain": Stage("in2x.training.pretrain", ("corpus",), parallel=True),
     "instruct": Stage("in2x.instruct.build", ("corpus", "pretrain")),
-    "sft": Stage("in2x.training.sft", ("corpus", "pretrain", "instruct")),
-    "reward": Stage("in2x.training.preference", ("corpus", "instruct", "sft")),
-    "rl": Stage("in2x.rl.train", ("corpus", "instruct", "sft", "reward")),
-    "merge": Stage("in2x.model.merge", ("corpus", "instruct", "sft", "rl")),
-    "translate": Stage("in2x.decoding.translate", ("corpus", "pretrain"), ("sft", "rl", "merge")),
+    "sft": Stage("in2x.training.sft", ("corpus", "pretrain", "instruct"), parallel=True),
+    "reward": Stage("in2x.training.preference", ("corpus", "instruct", "sft"), parallel=True),
+    "rl": Stage("in2x.rl.train", ("corpus", "instruct", "sft", "reward"), parallel=True),
+    "merge": Stage("in2x.model.merge", ("corpus", "instruct", "sft", "rl"), parallel=True),
+    "translate": Stage("in2x.decoding.translate", ("corpus", "pretrain"), ("sft", "rl", "merge"), parallel=True),
     "evaluate": Stage("in2x.evaluation.evaluate", ("corpus", "pretrain", "translate")),
     "report": Stage("in2x.report.build", optional=(
         "corpus", "pretrain", "instruct", "sft", "reward", "rl", "merge", "translate", "evaluate",
@@ -86,11 +88,24 @@ def run_stage(recipe: Recipe, name: str) -> Outcome:
     silence_transformers()
     section = getattr(recipe, name)
     input_prints = _input_prints(recipe, name, prints)
-    artifacts.open_stage(folder, name, prints[name], section.model_dump(mode="json"), input_prints)
+    prepare = functools.partial(
+        artifacts.open_stage, folder, name, prints[name], section.model_dump(mode="json"), input_prints
+    )
+    distributed.on_main(prepare)
+    if stage.parallel:
+        _at_work(module, section, folder, inputs)
+    elif distributed.is_main():
+        with distributed.alone():
+            _at_work(module, section, folder, inputs)
+    distributed.barrier()
+    results = artifacts.manifest(folder)["results"]
+    return Outcome(name, False, artifacts.manifest(folder)["seconds"], results)
+
+
+def _at_work(module, section, folder: Path, inputs: Mapping[str, Path]) -> None:
     with artifacts.timed(folder):
         results = module.run(section, folder, inputs) or {}
     artifacts.update_manifest(folder, status="complete", results=results)
-    return Outcome(name, False, artifacts.manifest(folder)["seconds"], results)
 
 
 def _state(folder: Path, print_: str) -> str:

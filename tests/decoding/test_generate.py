@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from in2x.decoding.generate import generate
+from in2x.decoding.generate import _choose, generate
 
 
 def plain_greedy(model, prompt, stop_ids, max_tokens):
@@ -72,3 +72,22 @@ def test_an_unfinished_completion_says_so_and_the_stop_token_is_not_text(make_mo
     ((stopped,),) = generate(model, tokenizer, [[50, 51]], stop_ids={stop}, max_completion_tokens=4)
     kept = stopped.token_ids[: stopped.token_ids.index(stop)]
     assert stopped.finished and stopped.text == tokenizer.decode(kept).strip()
+
+
+def test_samples_depend_on_seed_and_key_alone_not_on_the_batch(make_model, tokenizer):
+    model = make_model(seed=4)
+    prompts = [[5, 9, 40], [300, 7], [11, 12, 13, 14]]
+    options = {"stop_ids": {1}, "num_samples": 3, "temperature": 1.0, "max_completion_tokens": 5, "seed": 8}
+    together = generate(model, tokenizer, prompts, **options)
+    apart = [generate(model, tokenizer, [prompts[key]], keys=[key], **options)[0] for key in (2, 0, 1)]
+    assert [[c.token_ids for c in group] for group in together] == [
+        [c.token_ids for c in apart[place]] for place in (1, 2, 0)
+    ]
+    assert len({tuple(c.token_ids) for group in together for c in group}) > 3
+
+
+def test_a_token_without_probability_is_never_chosen():
+    logits_BV = torch.tensor([[float("-inf"), 0.0, 0.0, float("-inf")]]).repeat(4, 1)
+    chosen_B, logprobs_B = _choose(logits_BV, 1.0, torch.tensor([0.0, 0.49, 0.5, 0.9999999]))
+    assert chosen_B.tolist() == [1, 1, 2, 2]
+    torch.testing.assert_close(logprobs_B, torch.full((4,), 0.5).log())

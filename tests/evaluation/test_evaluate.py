@@ -57,3 +57,13 @@ def test_a_metric_that_rewarded_or_selected_is_no_judge():
     assert role("rl", "greedy", "chrF2") == role("merge", "greedy", "chrF2") == "reward"
     assert role("merge", "mbr", "chrF2") == role("sft", "mbr", "chrF2") == "selector"
     assert role("merge", "mbr", "BLEU") == "judge"
+
+
+def test_tensorboard_has_the_stage_table_in_the_order_of_the_pipeline(evaluated):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(evaluated / "tensorboard")).Reload()
+    found = [(event.step, event.value) for event in events.Scalars("chrF2/value")]
+    expected = [row["value"] for row in read_json(evaluated / "scores.json") if row["metric"] == "chrF2"]
+    assert found == [(place, pytest.approx(value, rel=1e-5)) for place, value in enumerate(expected)]
+    assert len(found) == 3

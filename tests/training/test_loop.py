@@ -7,10 +7,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from in2x.artifacts import In2xError
+from in2x.artifacts import In2xError, Interrupted
 from in2x.sections import Optimizer, Training
 from in2x.training.batches import micro_batches, next_token_loss
-from in2x.training.loop import Interrupted, Loop, TrainingDiverged
+from in2x.training.loop import Loop, TrainingDiverged
 from in2x.training.packing import Document, pack
 
 
@@ -42,7 +42,7 @@ def make_loop(make_model, folder, name="muon", model=None, **changes):
 
 
 def parameters(loop):
-    return {name: parameter.detach().clone() for name, parameter in loop.unwrapped.named_parameters()}
+    return {name: parameter.detach().clone() for name, parameter in loop.model.named_parameters()}
 
 
 def lines(folder):
@@ -71,7 +71,7 @@ def test_checkpoint_has_momentum_and_step_counters_of_every_parameter(make_model
     loop = train(make_loop(make_model, tmp_path), 2)
     loop.save()
     saved = load_file(tmp_path / "checkpoint/optimizer.safetensors")
-    names = dict(loop.unwrapped.named_parameters())
+    names = dict(loop.model.named_parameters())
     adam = {name for name in names if "norm" in name or "embed" in name}
     expected = {f"{name}/momentum" for name in names.keys() - adam}
     expected |= {f"{name}/{field}" for name in adam for field in ("step", "exp_avg", "exp_avg_sq")}
@@ -120,7 +120,7 @@ def test_weights_that_are_tied_are_stored_once_and_others_are_not_lost(make_mode
     again = make_model(seed=2)
     again.lm_head.weight = torch.nn.Parameter(again.lm_head.weight.detach().clone())
     restored = make_loop(make_model, tmp_path / "untied", model=again)
-    assert torch.equal(restored.unwrapped.lm_head.weight, loop.unwrapped.lm_head.weight)
+    assert torch.equal(restored.model.lm_head.weight, loop.model.lm_head.weight)
 
 
 def test_a_checkpoint_without_some_weights_is_refused(make_model, tmp_path):
@@ -162,7 +162,7 @@ def test_a_loss_that_is_not_finite_stops_and_names_step_ids_and_checkpoint(make_
 
 def test_a_gradient_that_is_not_finite_is_refused_too(make_model, tmp_path):
     loop = make_loop(make_model, tmp_path)
-    loop.unwrapped.model.norm.weight.register_hook(lambda gradient: gradient * float("inf"))
+    loop.model.model.norm.weight.register_hook(lambda gradient: gradient * float("inf"))
     with pytest.raises(TrainingDiverged, match="gradient norm"):
         loop.optimizer_step(micro_batches(step_rows(0), 16), next_token_loss(28))
 
@@ -222,5 +222,5 @@ def test_the_recipe_decides_the_arithmetic_of_forward_passes(make_model, tmp_pat
     for dtype in ("float32", "bfloat16"):  # one process may run stages of both
         loop = make_loop(make_model, tmp_path / dtype, dtype=dtype)
         loop.optimizer_step(micro_batches(step_rows(0), 16), loss)
-        assert {parameter.dtype for parameter in loop.unwrapped.parameters()} == {torch.float32}
+        assert {parameter.dtype for parameter in loop.model.parameters()} == {torch.float32}
     assert seen == {"float32": torch.float32, "bfloat16": torch.bfloat16}

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import polars as pl
 
-from in2x.artifacts import atomic, read_json
+from in2x.artifacts import read_json, write_parquet
 from in2x.decoding.generate import generate
 from in2x.decoding.mbr import select
 from in2x.evaluation.chrf import pairwise_chrf
@@ -34,12 +34,10 @@ def run(section: TranslateSection, folder: Path, inputs: Mapping[str, Path]) -> 
             part = folder / "parts" / f"{system.replace('/', '.')}.{decoding}.parquet"
             if not part.exists():
                 frame = _translate(section, test, target_language, system, model_path, style, decoding)
-                with atomic(part) as temporary:
-                    frame.write_parquet(temporary)
+                write_parquet(frame, part)
             parts.append(pl.read_parquet(part))
     hypotheses = pl.concat(parts)
-    with atomic(folder / "hypotheses.parquet") as temporary:
-        hypotheses.select(HYPOTHESES).write_parquet(temporary)
+    write_parquet(hypotheses.select(HYPOTHESES), folder / "hypotheses.parquet")
     seconds = hypotheses.group_by("system", "decoding", maintain_order=True).agg(pl.col("seconds").first())
     return {
         "num_segments": len(test),

@@ -31,6 +31,7 @@ def run(section: EvaluateSection, folder: Path, inputs: Mapping[str, Path]) -> d
     }
     scores = [_score(system, metric, found, section) for (system, metric), found in statistics.items()]
     write_json(folder / "scores.json", scores)
+    _plot(scores, folder)
     comparisons = [
         _compare(after, before, statistics[after, metric], statistics[before, metric], section)
         for before, after in pairwise(systems)
@@ -82,6 +83,19 @@ def _score(system: tuple[str, str], metric: str, statistics, section: EvaluateSe
         "num_segments": len(statistics.counts_NK),
         "role": role(*system, metric),
     }
+
+
+def _plot(scores: list[dict], folder: Path) -> None:
+    """The stage table as TensorBoard curves: the step is the system's place in the pipeline."""
+    from torch.utils.tensorboard import SummaryWriter
+
+    places = list(dict.fromkeys((row["system"], row["decoding"]) for row in scores))
+    with SummaryWriter(str(folder / "tensorboard")) as writer:
+        for row in scores:
+            place = places.index((row["system"], row["decoding"]))
+            for name in ("value", "low", "high"):
+                writer.add_scalar(f"{row['metric']}/{name}", row[name], place)
+        writer.add_text("systems", "  \n".join(f"{place}: {' '.join(names)}" for place, names in enumerate(places)))
 
 
 def role(system: str, decoding: str, metric: str) -> str:

@@ -12,6 +12,7 @@ from transformers import (
     Qwen3Config,
 )
 
+from in2x import distributed
 from in2x.artifacts import In2xError, atomic, read_json, write_json
 from in2x.model.tokenizer import END_OF_TEXT
 
@@ -67,12 +68,19 @@ def make_model(architecture, tokenizer: PreTrainedTokenizerFast) -> PreTrainedMo
 
 
 def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, folder: Path, dtype=None) -> None:
-    """Write model and tokenizer as a Hugging Face folder, all at once; `dtype` converts the weights ("float16")."""
-    with atomic(folder) as temporary:
-        model.save_pretrained(temporary, state_dict=_converted(model, getattr(torch, dtype)) if dtype else None)
-        tokenizer.save_pretrained(temporary)
-        if dtype:
-            write_json(temporary / "config.json", read_json(temporary / "config.json") | {"dtype": dtype})
+    """Write model and tokenizer as a Hugging Face folder, all at once; `dtype` converts the weights ("float16").
+
+    The main process writes, the others wait until it has.
+    """
+
+    def save() -> None:
+        with atomic(folder) as temporary:
+            model.save_pretrained(temporary, state_dict=_converted(model, getattr(torch, dtype)) if dtype else None)
+            tokenizer.save_pretrained(temporary)
+            if dtype:
+                write_json(temporary / "config.json", read_json(temporary / "config.json") | {"dtype": dtype})
+
+    distributed.on_main(save)
 
 
 def _converted(model: PreTrainedModel, dtype: torch.dtype) -> dict[str, torch.Tensor]:

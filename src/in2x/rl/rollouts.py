@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 import torch
 
+from in2x import distributed
 from in2x.decoding.generate import generate
 from in2x.model.logprobs import completion_logprobs
 from in2x.model.prompts import chat_prompts, chat_stops
@@ -119,10 +120,14 @@ def collate(
 
 @torch.inference_mode()
 def _fill_logprobs(into_BT: torch.Tensor, model, rollouts: Rollouts, micro_batch_tokens: int) -> None:
+    """Fill in what the model gives the completions' tokens; several processes do their shares, and add them up."""
     model.eval()
-    for rows in micro_batches(rollouts, torch.arange(len(rollouts)), micro_batch_tokens):
+    parts = micro_batches(rollouts, torch.arange(len(rollouts)), micro_batch_tokens)
+    for rows in (parts[place] for place in distributed.share(len(parts))):
         part = {name: tensor.to(model.device) for name, tensor in _columns(rollouts, rows).items()}
         into_BT[rows, : part["input_ids"].shape[1]] = _policy_logprobs(model, part, rollouts.temperature)[0].cpu()
+    if distributed.world_size() > 1:
+        into_BT.copy_(sum(distributed.gather(into_BT)))
 
 
 def micro_batches(rollouts: Rollouts, rows: torch.Tensor, micro_batch_tokens: int) -> list[torch.Tensor]:

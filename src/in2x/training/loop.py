@@ -3,13 +3,16 @@
 One step: forward and backward for each micro-batch -> clip the gradient -> refuse what is not finite -> step.
 A loss returns (loss, sums): the loss already divided by the whole step's count, so that micro-batches add up, and
 `sums`, name -> (sum, count), which are added over micro-batches and ranks before they are logged as means.
+
+Started by torchrun, every process makes the same micro-batches and computes its share of them; the gradient is that
+of one process, up to the order of summation.
 """
 
 import json
 import signal
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import torch
@@ -17,7 +20,8 @@ from accelerate import Accelerator
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from in2x.artifacts import In2xError, atomic, read_json
+from in2x import distributed
+from in2x.artifacts import In2xError, Interrupted, atomic, read_json
 from in2x.training.metrics import MetricsLog
 from in2x.training.optimizers import make_optimizer
 
@@ -28,8 +32,15 @@ class TrainingDiverged(In2xError):
     """The loss or the gradient is not finite."""
 
 
-class Interrupted(In2xError):
-    """Ctrl-C or SIGTERM arrived: the state was saved after the step in flight."""
+class WithLoss(nn.Module):
+    """A model and a loss over it as one forward pass: what is wrapped for several processes."""
+
+    def __init__(self, model: nn.Module):
+        super().__init__()
+        self.model = model
+
+    def forward(self, loss: Callable, batch: dict):
+        return loss(self.model, batch)
 
 
 class Loop:
@@ -41,18 +52,15 @@ class Loop:
     def __init__(self, model: nn.Module, settings, lr: Callable[[int], float], num_steps: int, folder: Path):
         self.settings, self.lr, self.num_steps, self.folder = settings, lr, num_steps, folder
         self.accelerator = Accelerator(cpu=not torch.cuda.is_available())
+        self.model = model
         optimizer = make_optimizer(model, settings.optimizer, lr(0))
-        self.model, self.optimizer = self.accelerator.prepare(model, optimizer)
+        self.wrapped, self.optimizer = self.accelerator.prepare(WithLoss(model), optimizer)
         self.step, self.tokens = 0, 0
         if (folder / "checkpoint").exists():
             self._restore()
-        self.log = MetricsLog(folder, self.step)
+        self.log = MetricsLog(folder, self.step) if distributed.is_main() else None
         self._saved_at = time.monotonic()
         self._stop_signal: int | None = None
-
-    @property
-    def unwrapped(self) -> nn.Module:
-        return self.accelerator.unwrap_model(self.model)
 
     def precision(self) -> torch.autocast:
         """Context of the arithmetic that the model is trained in: mixed, where the recipe says bfloat16.
@@ -69,16 +77,7 @@ class Loop:
         `ids` lists the documents or segments of the step, for the error when the loss is not finite.
         """
         self.model.train()
-        totals: dict[str, list[float]] = {}
-        for micro_batch in micro_batches:
-            batch = {name: _on(self.accelerator.device, x) for name, x in micro_batch.items()}
-            with self.precision():
-                value, sums = loss(self.model, batch)
-            self.accelerator.backward(value)
-            for name, (total, number) in sums.items():
-                entry = totals.setdefault(name, [0.0, 0.0])
-                entry[0] += float(total)
-                entry[1] += float(number)
+        totals = self._backward(list(micro_batches), loss)
         limit = self.settings.optimizer.max_gradient_norm
         norm = float(self.accelerator.clip_grad_norm_(self.model.parameters(), limit))
         self._refuse_unless_finite(norm, totals, ids)
@@ -90,12 +89,35 @@ class Loop:
         means = {name: total / number for name, (total, number) in totals.items() if number}
         return means | {"gradient_norm": norm, "learning_rate": self.lr(self.step - 1)}
 
+    def _backward(self, micro_batches: list[dict], loss: Callable) -> dict[str, list[float]]:
+        """Gradients of the whole step, in every process; returns the sums over all micro-batches."""
+        world_size = distributed.world_size()
+        num_turns = -(-len(micro_batches) // world_size)
+        totals: dict[str, list[float]] = {}
+        for turn in range(num_turns):
+            place = turn * world_size + distributed.rank()
+            idle = place >= len(micro_batches)  # it computes what another does, for nothing: wrappers want equal turns
+            chosen = micro_batches[turn * world_size if idle else place]
+            batch = {name: _on(self.accelerator.device, x) for name, x in chosen.items()}
+            last = turn == num_turns - 1
+            with nullcontext() if last else self.accelerator.no_sync(self.wrapped):
+                with self.precision():
+                    value, sums = self.wrapped(loss, batch)
+                self.accelerator.backward(value * (0 if idle else world_size))  # processes' gradients are averaged
+            if not idle:
+                _add(totals, sums)
+        whole: dict[str, list[float]] = {}
+        for part in distributed.gather(totals):
+            _add(whole, part)
+        return whole
+
     def _refuse_unless_finite(self, norm: float, totals: dict, ids: Callable) -> None:
         if all(torch.isfinite(torch.tensor([norm, *(total for total, _ in totals.values())]))):
             return
         dump = self.folder / f"diverged-step-{self.step + 1}.json"
         found = {"step": self.step + 1, "gradient_norm": norm, "totals": totals, "ids": ids()}
-        dump.write_text(json.dumps(found, indent=1))
+        if distributed.is_main():
+            dump.write_text(json.dumps(found, indent=1))
         saved = self.folder / "checkpoint"
         last = f"the last good checkpoint is {saved}" if saved.exists() else "no checkpoint had been written yet"
         raise TrainingDiverged(
@@ -104,10 +126,10 @@ class Loop:
         )
 
     def after_step(self, **values) -> None:
-        """Log the step; write a checkpoint when it is time; stop cleanly if a signal has arrived."""
-        if self.step % self.settings.log_steps == 0 or self.step == self.num_steps:
+        """Log the step; write a checkpoint when it is time; stop cleanly if a signal has reached any process."""
+        if self.log and (self.step % self.settings.log_steps == 0 or self.step == self.num_steps):
             self.log.write(self.step, **values)
-        if self._stop_signal is not None:
+        if any(distributed.gather(self._stop_signal is not None)):
             self.save()
             raise Interrupted(
                 f"stopped after step {self.step:,} of {self.num_steps:,}; the state is saved in "
@@ -118,10 +140,10 @@ class Loop:
 
     @contextmanager
     def signals(self) -> Iterator[None]:
-        """Take SIGINT and SIGTERM as a wish to stop after the step in flight; a second one stops at once."""
+        """Take SIGINT and SIGTERM as a wish to stop after the step in flight; the same once more stops at once."""
 
         def stop(number, frame):
-            if self._stop_signal is not None:
+            if self._stop_signal == number:
                 raise KeyboardInterrupt
             self._stop_signal = number
 
@@ -131,13 +153,14 @@ class Loop:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
-            self.log.close()
+            if self.log:
+                self.log.close()
 
     def save(self) -> None:
         """Write weights, optimizer, random state and position to folder/checkpoint, all at once."""
-        if not self.accelerator.is_main_process:
+        if not distributed.is_main():
             return
-        names = {id(parameter): name for name, parameter in self.unwrapped.named_parameters()}
+        names = {id(parameter): name for name, parameter in self.model.named_parameters()}
         optimizer = {
             f"{names[id(parameter)]}/{key}": torch.as_tensor(value).contiguous()
             for parameter, state in _plain(self.optimizer).state.items()
@@ -145,21 +168,21 @@ class Loop:
         }
         with atomic(self.folder / "checkpoint") as temporary:
             temporary.mkdir()
-            save_file(_weights(self.unwrapped), temporary / "model.safetensors")
+            save_file(_weights(self.model), temporary / "model.safetensors")
             save_file(optimizer | {"random_state": torch.get_rng_state()}, temporary / "optimizer.safetensors")
             (temporary / "state.json").write_text(json.dumps({"step": self.step, "tokens": self.tokens}))
         self._saved_at = time.monotonic()
 
     def _restore(self) -> None:
         folder = self.folder / "checkpoint"
-        weights, own = load_file(folder / "model.safetensors"), _weights(self.unwrapped)
+        weights, own = load_file(folder / "model.safetensors"), _weights(self.model)
         if weights.keys() != own.keys():
             lacking, beside = sorted(own.keys() - weights.keys())[:5], sorted(weights.keys() - own.keys())[:5]
             raise In2xError(
                 f"{folder}: not a checkpoint of this model: it lacks {lacking}, and has {beside} beside; "
                 "delete it to start the stage again"
             )
-        self.unwrapped.load_state_dict(weights, strict=False)  # tied weights are stored once
+        self.model.load_state_dict(weights, strict=False)  # tied weights are stored once
         self._restore_optimizer(load_file(folder / "optimizer.safetensors"))
         position = read_json(folder / "state.json")
         self.step, self.tokens = position["step"], position["tokens"]
@@ -170,7 +193,7 @@ class Loop:
         for key, value in saved.items():
             name, field = key.rsplit("/", 1)
             states.setdefault(name, {})[field] = value
-        optimizer, names = _plain(self.optimizer), {id(x): name for name, x in self.unwrapped.named_parameters()}
+        optimizer, names = _plain(self.optimizer), {id(x): name for name, x in self.model.named_parameters()}
         order = [names[id(parameter)] for group in optimizer.param_groups for parameter in group["params"]]
         state = {number: states[name] for number, name in enumerate(order) if name in states}
         optimizer.load_state_dict(optimizer.state_dict() | {"state": state})
@@ -188,6 +211,13 @@ def _weights(model: nn.Module) -> dict[str, torch.Tensor]:
 def _plain(optimizer):
     """The torch optimizer inside accelerate's wrapper."""
     return getattr(optimizer, "optimizer", optimizer)
+
+
+def _add(totals: dict[str, list[float]], sums: Mapping) -> None:
+    for name, (total, number) in sums.items():
+        entry = totals.setdefault(name, [0.0, 0.0])
+        entry[0] += float(total)
+        entry[1] += float(number)
 
 
 def _on(device: torch.device, value):

@@ -17,6 +17,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from in2x.distributed import is_main
+
 console = Console(stderr=False, highlight=False, soft_wrap=not sys.stdout.isatty())
 PLAIN_SECONDS = 15.0
 
@@ -37,6 +39,10 @@ class MetricsLog:
     def write(self, step: int, **values) -> None:
         with self.path.open("a", encoding="utf-8") as stream:
             stream.write(json.dumps({"step": step} | values) + "\n")
+        self.plot(step, **values)
+
+    def plot(self, step: int, **values) -> None:
+        """TensorBoard alone, for what another file of the stage holds."""
         for name, value in values.items():
             if isinstance(value, int | float):
                 self.writer.add_scalar(name, value, step)
@@ -65,7 +71,7 @@ class Bar:
         self.done += amount
         if self.progress:
             self.progress.update(self.task, advance=amount, note=note)
-        elif time.monotonic() - self.printed > PLAIN_SECONDS:
+        elif is_main() and time.monotonic() - self.printed > PLAIN_SECONDS:
             self.printed = time.monotonic()
             left = (self.printed - self.started) / max(1, self.done - self.first) * (self.total - self.done)
             console.print(f"  {self.label}: {self.done:,}/{self.total:,}  {note}  {duration(left)} left")
@@ -73,7 +79,7 @@ class Bar:
 
 @contextmanager
 def progress_bar(label: str, total: int, done: int = 0) -> Iterator[Bar]:
-    if not console.is_terminal:
+    if not console.is_terminal or not is_main():
         yield Bar(label, total, done, None)
         return
     columns = (

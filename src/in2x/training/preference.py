@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 import torch
 
-from in2x.artifacts import In2xError, atomic, read_json
+from in2x.artifacts import In2xError, read_json, write_parquet
 from in2x.decoding.generate import generate
 from in2x.model.loading import load_model, load_tokenizer, on_device, save_model
 from in2x.model.prompts import chat_prompts, chat_stops
@@ -38,8 +38,7 @@ def run(section: RewardSection, folder: Path, inputs: Mapping[str, Path]) -> dic
             on_device(load_model(inputs["sft"] / "model")),
             tokenizer,
         )
-        with atomic(pairs_file) as temporary:
-            pairs.write_parquet(temporary)
+        write_parquet(pairs, pairs_file)
     pairs = pl.read_parquet(pairs_file)
     num_held_out = round(section.held_out_fraction * len(pairs))
     held_out, train = pairs.head(num_held_out), pairs.tail(len(pairs) - num_held_out)
@@ -121,7 +120,7 @@ def _train(model, tokenizer, pairs: pl.DataFrame, section: RewardSection, folder
             rate = (loop.step - done) * section.step_pairs / (time.monotonic() - started)
             bar.advance(note=f"loss {measured['loss']:.3f}  {rate:,.0f} pairs/s")
             loop.after_step(pairs_per_second=rate, **measured)
-    return loop.unwrapped
+    return loop.model
 
 
 def _accuracies(pairs: pl.DataFrame) -> dict[str, float]:

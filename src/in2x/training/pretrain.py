@@ -14,7 +14,8 @@ from pathlib import Path
 import polars as pl
 import torch
 
-from in2x.artifacts import In2xError, atomic, read_json, write_json
+from in2x import distributed
+from in2x.artifacts import In2xError, atomic, read_json, write_json, write_parquet
 from in2x.evaluation.perplexity import perplexity
 from in2x.model.loading import end_of_text_id, load_model, load_tokenizer, make_model, save_model
 from in2x.model.provenance import refuse_contamination
@@ -50,7 +51,7 @@ def run(section: PretrainSection, folder: Path, inputs: Mapping[str, Path]) -> d
     phases_file = folder / "phases.json"
     done = read_json(phases_file) if phases_file.exists() else {"phases": [], "base_perplexity": None}
     if section.base and not phases_file.exists():
-        done["base_perplexity"] = _perplexities(loop.unwrapped, held_out, section)
+        done["base_perplexity"] = _perplexities(loop.model, held_out, section)
         write_json(phases_file, done)
     num_done = sum(end <= loop.step for end in ends)
     done["phases"] = done["phases"][:num_done]  # a kill may have come between the record and the weights
@@ -60,13 +61,16 @@ def run(section: PretrainSection, folder: Path, inputs: Mapping[str, Path]) -> d
                 continue
             record = _run_phase(loop, phase, section, data, tokenizer, folder, end - num_steps, end)
             record["tokens"] = loop.tokens - sum(earlier["tokens"] for earlier in done["phases"])
-            save_model(loop.unwrapped, tokenizer, folder / phase.name / "model")
-            record["perplexity"] = _perplexities(loop.unwrapped, held_out, section)
+            save_model(loop.model, tokenizer, folder / phase.name / "model")
+            record["perplexity"] = _perplexities(loop.model, held_out, section)
+            if loop.log:
+                values = {f"perplexity/{name}": value for name, value in record["perplexity"].items()}
+                loop.log.plot(loop.step, **values)
             done["phases"].append(record)
             write_json(phases_file, done)
             loop.save()
-    save_model(loop.unwrapped, tokenizer, folder / "model")
-    return done | {"num_parameters": sum(parameter.numel() for parameter in loop.unwrapped.parameters())}
+    save_model(loop.model, tokenizer, folder / "model")
+    return done | {"num_parameters": sum(parameter.numel() for parameter in loop.model.parameters())}
 
 
 def load_data(corpus: Path) -> Data:
@@ -88,10 +92,14 @@ def _start(section: PretrainSection, data: Data, folder: Path, corpus: Path):
             data.texts["text"],
         )
         trained = train_tokenizer(texts, section.scratch.vocab_size, section.scratch.max_position_tokens)
-        with atomic(folder / "tokenizer") as temporary:
-            trained.save_pretrained(temporary)
+        distributed.on_main(lambda: _save_tokenizer(trained, folder / "tokenizer"))
     tokenizer = load_tokenizer(folder / "tokenizer")
     return tokenizer, make_model(section.scratch, tokenizer)
+
+
+def _save_tokenizer(tokenizer, folder: Path) -> None:
+    with atomic(folder) as temporary:
+        tokenizer.save_pretrained(temporary)
 
 
 def _learning_rate(phases: tuple[Phase, ...], steps: list[int], step: int) -> float:
@@ -105,8 +113,7 @@ def _learning_rate(phases: tuple[Phase, ...], steps: list[int], step: int) -> fl
 def _run_phase(loop: Loop, phase: Phase, section, data: Data, tokenizer, folder: Path, begin: int, end: int) -> dict:
     """Train one phase from wherever the loop stands; returns its record."""
     streams = {
-        name: _stream(loop.unwrapped, name, phase, section, data, tokenizer, folder / phase.name)
-        for name in phase.mixture
+        name: _stream(loop.model, name, phase, section, data, tokenizer, folder / phase.name) for name in phase.mixture
     }
     mixture = Mixture(
         streams,
@@ -157,8 +164,7 @@ def _stream(model, name: str, phase: Phase, section, data: Data, tokenizer, fold
     if not chosen.exists():
         pool = texts.sample(min(phase.select.pool_documents, len(texts)), seed=section.seed, shuffle=True)
         best = best_documents(model, tokenize(pool, tokenizer, end_id), pool, phase, section, tokenizer.pad_token_id)
-        with atomic(chosen) as temporary:
-            best.write_parquet(temporary)
+        write_parquet(best, chosen)
     return tokenize(pl.read_parquet(chosen), tokenizer, end_id)
 
 

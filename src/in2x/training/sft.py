@@ -62,11 +62,11 @@ def run(section: SftSection, folder: Path, inputs: Mapping[str, Path]) -> dict:
             rate = (loop.tokens - tokens_before) / (time.monotonic() - start)
             bar.advance(note=f"loss {measured['loss']:.3f}  {rate:,.0f} response tokens/s")
             loop.after_step(tokens=loop.tokens, tokens_per_second=rate, **measured)
-    save_model(loop.unwrapped, tokenizer, folder / "model")
+    save_model(loop.model, tokenizer, folder / "model")
     return {
         "num_steps": len(steps),
         "num_response_tokens": loop.tokens,
-        "dev_loss": _dev_loss(loop.unwrapped, tokenizer, inputs["corpus"], section),
+        "dev_loss": _dev_loss(loop.model, tokenizer, inputs["corpus"], section),
     }
 
 
