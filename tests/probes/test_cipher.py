@@ -5,6 +5,7 @@ import pytest
 
 from in2x import stages
 from in2x.artifacts import manifest, read_json
+from in2x.cli import main
 
 
 @pytest.fixture(scope="module")
@@ -29,6 +30,12 @@ def test_rl_raises_its_own_reward(cipher_run):
     assert log["component/adequacy"].tail(10).mean() > log["component/adequacy"].head(10).mean()
     assert log["ratio"].is_not_null().all() and (log["informative_fraction"] <= 1).all()
     assert log["step"].to_list() == list(range(4, 324, 4))
+
+
+def test_the_rollouts_of_a_step_can_be_looked_at(cipher_run, capsys):
+    assert main(["rollouts", str(cipher_run.folder), "--step=40", "--prompts=2"]) == 0
+    shown = capsys.readouterr().out
+    assert "batch 10: 16 prompts" in shown and shown.count("reference: ") == 2
 
 
 def test_sft_and_rl_prompts_share_no_group_and_no_test_sentence(cipher_run):

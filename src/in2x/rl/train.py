@@ -16,7 +16,7 @@ import numpy as np
 import polars as pl
 import torch
 
-from in2x.artifacts import In2xError, read_json, write_json
+from in2x.artifacts import In2xError, write_parquet
 from in2x.decoding.translate import dev_chrf
 from in2x.model.loading import load_model, load_tokenizer, on_device, save_model
 from in2x.rewards import naturalness
@@ -24,6 +24,7 @@ from in2x.rewards.translation import TranslationReward
 from in2x.rl.advantages import informative_groups
 from in2x.rl.algorithms import ALGORITHMS
 from in2x.rl.inputs import LossSettings
+from in2x.rl.rollout_log import COMPONENT, batch_file, read_rollouts, rollout_table
 from in2x.rl.rollouts import collate, loss_batches, policy_loss, sample_groups
 from in2x.sections import RlSection
 from in2x.training.loop import Loop
@@ -64,24 +65,24 @@ def run(section: RlSection, folder: Path, inputs: Mapping[str, Path]) -> dict:
     done = loop.step // steps_per_batch
     with loop.signals(), progress_bar("rl", section.num_batches, done) as bar:
         for batch in range(done, section.num_batches):
-            measured, examples = rollout_batch(loop, tokenizer, reward, prompts, section, batch, reference)
+            measured, rollouts = rollout_batch(loop, tokenizer, reward, prompts, section, batch, reference)
+            write_parquet(rollouts, batch_file(folder, batch + 1))
             if section.dev_every_batches and (batch + 1) % section.dev_every_batches == 0:
                 measured["dev_chrf"] = dev_chrf(
-                    loop.unwrapped, tokenizer, inputs["corpus"], section.num_dev, section.max_completion_tokens
+                    loop.model, tokenizer, inputs["corpus"], section.num_dev, section.max_completion_tokens
                 )
             if batch + 1 in keep_at:
-                save_model(loop.unwrapped, tokenizer, folder / "checkpoints" / f"batch-{batch + 1:05}")
-            write_json(folder / "examples.json", examples)
+                save_model(loop.model, tokenizer, folder / "checkpoints" / f"batch-{batch + 1:05}")
             bar.advance(note=f"reward {measured['reward']:.3f}  tokens {measured['completion_tokens']:.0f}")
             loop.after_step(**measured)
-    save_model(loop.unwrapped, tokenizer, folder / "model")
+    save_model(loop.model, tokenizer, folder / "model")
     return {
         "algorithm": section.algorithm,
         "num_steps": loop.step,
         "num_batches": section.num_batches,
         "num_rollouts": section.num_batches * section.batch_completions,
         "num_prompts": len(prompts),
-        "examples": read_json(folder / "examples.json"),
+        "examples": _examples(read_rollouts(folder)),
     }
 
 
@@ -93,12 +94,12 @@ def rollout_batch(
     section: RlSection,
     batch: int,
     reference=None,
-) -> tuple[dict, list[dict]]:
-    """Sample, reward, and take the mini-batch updates of one rollout batch; returns what is logged, and examples."""
+) -> tuple[dict, pl.DataFrame]:
+    """Sample, reward, and take the mini-batch updates of one rollout batch; returns what is logged, and a table."""
     progress = batch / max(1, section.num_batches - 1)
     temperature = section.start_temperature + progress * (section.end_temperature - section.start_temperature)
     groups = sample_groups(
-        loop.unwrapped,
+        loop.model,
         tokenizer,
         _slice(prompts, section, batch),
         group_size=section.group_size,
@@ -116,7 +117,7 @@ def rollout_batch(
             groups,
             advantages_PG.numpy(),
             informative_P.numpy(),
-            loop.unwrapped,
+            loop.model,
             tokenizer.pad_token_id,
             temperature,
             section.micro_batch_tokens,
@@ -135,7 +136,8 @@ def rollout_batch(
     ]
     loop.step += number - len(updates)  # mini-batches that had no informative group
     measured = {name: float(np.mean([update[name] for update in updates])) for name in (updates[0] if updates else ())}
-    return measured | _measures(groups, rewarded, informative_P, section, temperature), _examples(groups, rewarded)
+    measured |= _measures(groups, rewarded, informative_P, section, temperature)
+    return measured, rollout_table(groups, rewarded, advantages_PG.numpy(), informative_P.numpy(), batch + 1)
 
 
 def loss_settings(section: RlSection) -> LossSettings:
@@ -190,25 +192,20 @@ def _measures(groups, rewarded, informative_P, section: RlSection, temperature: 
     }
 
 
-def _examples(groups, rewarded) -> list[dict]:
-    rewards_PG = rewarded.composed.rewards_PG
+def _examples(rollouts: pl.DataFrame) -> list[dict]:
+    """The first groups of a batch, for the report."""
+    groups = rollouts.partition_by("prompt_id", maintain_order=True)[:NUM_EXAMPLES]
     return [
-        {
-            "source": group.source,
-            "reference": group.reference,
-            "rollouts": [
-                {
-                    "text": completion.text,
-                    "reward": float(rewards_PG[p, g]),
-                    "failed_gate": rewarded.failures_PG[p][g],
-                    "components": {
-                        name: float(values[p, g])
-                        for name, values in rewarded.components_PG.items()
-                        if np.isfinite(values[p, g])
-                    },
-                }
-                for g, completion in enumerate(group.completions)
-            ],
-        }
-        for p, group in enumerate(groups[:NUM_EXAMPLES])
+        {"source": group["source"][0], "reference": group["reference"][0], "rollouts": _rollouts(group)}
+        for group in groups
+    ]
+
+
+def _rollouts(group: pl.DataFrame) -> list[dict]:
+    components = group.select(pl.col(f"^{COMPONENT}.*$").name.map(lambda name: name.removeprefix(COMPONENT)))
+    return [
+        row | {"components": {name: value for name, value in values.items() if value is not None}}
+        for row, values in zip(
+            group.select("text", "reward", "failed_gate").to_dicts(), components.to_dicts(), strict=True
+        )
     ]
