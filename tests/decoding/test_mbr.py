@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from in2x.decoding.mbr import select
+from in2x.decoding.mbr import select, select_all
 from in2x.evaluation.chrf import pairwise_chrf, sentence_chrf
 
 TABLE = {("a", "a"): 1.0, ("a", "b"): 0.2, ("b", "a"): 0.6, ("b", "b"): 1.0, ("c", "a"): 0.5, ("c", "b"): 0.5}
@@ -81,12 +81,36 @@ def test_chrf_selection_equals_the_double_loop():
     assert choice.index == int(np.argmax(expected))
 
 
+def test_all_segments_equal_one_by_one():
+    lists = [["a", "b"], ["b", "c", "a"], ["a"]]
+    pseudo_references, weights = [None, ["a", "b"], ["b", "a"]], [None, [6, 2], None]
+    together = select_all(lists, _table, pseudo_references, weights)
+    assert [choice.index for choice in together] == [1, 2, 0]
+    for choice, *arguments in zip(together, lists, pseudo_references, weights, strict=True):
+        alone = select(arguments[0], _table, *arguments[1:])
+        assert choice.expected_utility == alone.expected_utility
+        assert choice.expected_utilities.tolist() == alone.expected_utilities.tolist()
+
+
+def test_no_segments():
+    assert select_all([], _table) == []
+
+
+def test_bad_input_names_the_segment():
+    with pytest.raises(ValueError, match="segment 1: mbr: candidates must be a non-empty list"):
+        select_all([["a"], []], _table)
+    with pytest.raises(ValueError, match="2 lists of candidates but 1 sources"):
+        select_all([["a"], ["b"]], _table, sources=["s"])
+
+
 @pytest.mark.parametrize(
     "arguments, message",
     [
         ({"candidates": []}, "candidates must be a non-empty list"),
         ({"candidates": "ab"}, "candidates must be a non-empty list"),
         ({"candidates": ["a"], "pseudo_references": []}, "pseudo_references must be"),
+        ({"candidates": ["a", None]}, r"candidates\[1\] must be a string, got NoneType"),
+        ({"candidates": ["a"], "pseudo_references": ["a", 3]}, r"pseudo_references\[1\] must be a string, got int"),
         ({"candidates": ["a", "b"], "weights": [1.0]}, "expected 2 weights"),
         ({"candidates": ["a", "b"], "weights": [1.0, -1.0]}, "non-negative"),
         ({"candidates": ["a", "b"], "weights": [0.0, 0.0]}, "not all zero"),

@@ -5,6 +5,7 @@ import random
 import numpy as np
 import pytest
 from sacrebleu.metrics import BLEU, CHRF
+from sacrebleu.significance import PairedTest
 
 from in2x.evaluation import bootstrap, metrics
 
@@ -57,12 +58,52 @@ def _fake(values) -> metrics.SegmentStatistics:
 def test_statistics_add_up_to_the_corpus_score(metric):
     hypotheses, references = _corpus(80, 0.3, seed=1)
     statistics = _statistics(metric, hypotheses, references)
-    assert statistics.value == _sacrebleu(metric).corpus_score(hypotheses, [references]).score
+    expected = _sacrebleu(metric).corpus_score(hypotheses, [references]).score
+    assert statistics.value == pytest.approx(expected, abs=1e-9)
     draw = [3, 3, 17, 40, 79]
     resampled = [hypotheses[i] for i in draw], [[references[i] for i in draw]]
-    assert statistics.score(statistics.counts_NK[draw].sum(axis=0, keepdims=True))[0] == (
-        _sacrebleu(metric).corpus_score(*resampled).score
+    assert statistics.score(statistics.counts_NK[draw].sum(axis=0, keepdims=True))[0] == pytest.approx(
+        _sacrebleu(metric).corpus_score(*resampled).score, abs=1e-9
     )
+
+
+@pytest.mark.parametrize("effective_order", [False, True])
+def test_bleu_of_counts_equals_sacrebleu(effective_order):
+    # Empty and short texts, no match of some orders, longer and shorter than the reference; then large totals.
+    draw = np.random.default_rng(1)
+    rows = []
+    for longest in [6] * 150 + [5000] * 50:
+        length, reference_length = draw.integers(0, longest, size=2)
+        possible = np.maximum(length - np.arange(4), 0)
+        matches = np.minimum.accumulate(draw.integers(0, possible + 1))
+        rows.append([length, reference_length, *matches, *possible])
+    metric = BLEU(tokenize="none", effective_order=effective_order)
+    expected = [metric._compute_score_from_stats([int(value) for value in row]).score for row in rows]
+    assert 20 < np.count_nonzero(expected) < 200
+    found = metrics.bleu_scores(np.array(rows), effective_order=effective_order)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("language, tokenizer", [("ja", "ja-mecab"), ("en", "13a")])
+def test_bleu_counts_are_sacrebleus_row_by_row(monkeypatch, language, tokenizer):
+    hypotheses, references = _corpus(30, 0.3, seed=1)
+    hypotheses += ["", " 猫 ", "a b a b a b c", "the end . the end ."]
+    references += ["犬", "猫", "a b a b", "the end. the end. the end."]
+    monkeypatch.setattr(metrics, "CHUNK_SEGMENTS", 8)
+    found = metrics.bleu_statistics(hypotheses, references, language)
+    expected = BLEU(tokenize=tokenizer)
+    assert found.counts_NK.tolist() == expected._extract_corpus_statistics(hypotheses, [references])
+    assert found.signature == str(expected.get_signature())
+
+
+def test_a_corpus_too_short_for_4_grams_scores_0_as_in_sacrebleu():
+    texts = ["a b", "c d e"]
+    assert BLEU().corpus_score(texts, [texts]).score == metrics.bleu_statistics(texts, texts, "en").value == 0
+
+
+def test_bleu_of_counts_of_the_wrong_shape():
+    with pytest.raises(ValueError, match=r"10 counts on the last axis, got shape \(3, 18\)"):
+        metrics.bleu_scores(np.zeros((3, 18)))
 
 
 @pytest.mark.parametrize("metric", ["BLEU", "chrF2"])
@@ -128,6 +169,94 @@ def test_p_value_of_one_lucky_segment():
     # A wins on 1 segment of 2 and ties on the other: draws without the win have probability 1/4, p = 2 * 1/4.
     result = bootstrap.paired_bootstrap(_fake([1, 0]), _fake([0, 0]), num_resamples=4000)
     assert result.p_value == pytest.approx(0.5, abs=0.05)
+
+
+def test_draws_are_those_of_sacrebleu_whatever_the_block_size(monkeypatch):
+    indices = np.random.default_rng(7).choice(50, size=(30, 50), replace=True)
+    expected = [np.bincount(row, minlength=50).tolist() for row in indices]
+    for cells in (1, 150, 10**6):
+        monkeypatch.setattr(bootstrap, "BLOCK_CELLS", cells)
+        assert np.concatenate(list(bootstrap.multiplicities(50, 30, seed=7))).tolist() == expected
+
+
+@pytest.mark.parametrize("metric", ["BLEU", "chrF2"])
+def test_sacrebleus_definition_gives_sacrebleus_p_value(metric):
+    # Same draws; sacreBLEU computes in float32, so a draw on the very edge may fall on the other side.
+    baseline, references = _corpus(120, 0.30, seed=1)
+    systems = {"near": _corpus(120, 0.30, seed=4)[0], "far": _corpus(120, 0.40, seed=3)[0]}
+    named = [("base", baseline), *systems.items()]
+    _, theirs = PairedTest(named, {metric: _sacrebleu(metric)}, [references], test_type="bs", n_samples=300)()
+    ours = bootstrap.paired_bootstraps(
+        {name: {metric: _statistics(metric, texts, references)} for name, texts in named},
+        baseline="base",
+        num_resamples=300,
+        definition="sacrebleu",
+    )
+    (results,) = (rows for name, rows in theirs.items() if name != "System")
+    for name, result in zip(systems, results[1:], strict=True):
+        assert ours[metric, name, "base"].p_value == pytest.approx(result.p_value, abs=1.5 / 301)
+    p_values = [result.p_value for result in results[1:]]
+    assert p_values[0] > 0.05 > p_values[1]
+
+
+def test_many_systems_are_compared_as_two_are():
+    references = _corpus(40, 0.3, seed=1)[1]
+    systems = {
+        name: {
+            metric: _statistics(metric, _corpus(40, noise, seed=seed)[0], references) for metric in ("chrF2", "BLEU")
+        }
+        for name, noise, seed in [("a", 0.2, 1), ("b", 0.3, 2), ("c", 0.4, 3)]
+    }
+    found = bootstrap.paired_bootstraps(systems, num_resamples=200)
+    assert list(found) == [(metric, *pair) for metric in ("chrF2", "BLEU") for pair in ("ab", "ac", "bc")]
+    for (metric, a, b), comparison in found.items():
+        alone = bootstrap.paired_bootstrap(systems[a][metric], systems[b][metric], num_resamples=200)
+        assert comparison == alone
+    against = bootstrap.paired_bootstraps(systems, baseline="b", num_resamples=200)
+    assert list(against) == [(metric, system, "b") for metric in ("chrF2", "BLEU") for system in "ac"]
+    assert against["BLEU", "a", "b"] == found["BLEU", "a", "b"]
+
+
+def test_documents_are_the_unit():
+    # Segments of a document agree: 4 documents of 25 equal segments are 4 witnesses, not 100.
+    values = np.repeat([0, 10, 20, 30], 25)
+    documents = np.repeat(["d", "b", "a", "c"], 25).tolist()
+    statistics = bootstrap.by_document(_fake(values), documents)
+    assert statistics.counts_NK.tolist() == [[0, 25], [250, 25], [500, 25], [750, 25]]  # in order of appearance
+    assert statistics.value == _fake(values).value == 15
+    low, high = bootstrap.interval(statistics)
+    assert high - low > 4 * np.subtract(*reversed(bootstrap.interval(_fake(values))))
+    scattered = bootstrap.by_document(_fake([1, 2, 3, 4]), ["x", "y", "x", "y"])
+    assert scattered.counts_NK.tolist() == [[4, 2], [6, 2]]
+
+
+def test_sums_are_exact_in_the_type_chosen():
+    assert bootstrap.exact_floats(np.array([[3, 5]] * 4)).dtype == np.float32
+    assert bootstrap.exact_floats(np.array([[3.0, 5.0]] * 4)).dtype == np.float32
+    assert bootstrap.exact_floats(np.array([[3.5, 5.0]] * 4)).dtype == np.float64
+    assert bootstrap.exact_floats(np.array([[2**22]] * 4)).dtype == np.float64
+    large = _fake([2**22 + 1] * 8)
+    assert bootstrap.interval(large, num_resamples=20) == (2**22 + 1, 2**22 + 1)
+
+
+def test_bad_systems():
+    a = {"mean": _fake([1, 2, 3])}
+    with pytest.raises(ValueError, match="at least two systems"):
+        bootstrap.paired_bootstraps({"a": a})
+    with pytest.raises(ValueError, match="baseline 'c' is not among the systems: a, b"):
+        bootstrap.paired_bootstraps({"a": a, "b": a}, baseline="c")
+    with pytest.raises(ValueError, match=r"system 'b' has metrics \['other'\], but 'a' has \['mean'\]"):
+        bootstrap.paired_bootstraps({"a": a, "b": {"other": a["mean"]}})
+    with pytest.raises(ValueError, match="'a' and 'b', mean: systems scored on 3 and 2 segments"):
+        bootstrap.paired_bootstraps({"a": a, "b": {"mean": _fake([1, 2])}})
+    with pytest.raises(ValueError, match="definition: expected one of two-sided, sacrebleu, got 'one-sided'"):
+        bootstrap.paired_bootstrap(a["mean"], a["mean"], definition="one-sided")
+    with pytest.raises(ValueError, match=r"statistics of \[2, 3\] segments"):
+        bootstrap.resampled_scores([_fake([1, 2]), _fake([1, 2, 3])])
+    with pytest.raises(ValueError, match="2 document ids for 3 segments"):
+        bootstrap.by_document(a["mean"], ["x", "y"])
+    with pytest.raises(ValueError, match="segment 1 has no document id"):
+        bootstrap.by_document(a["mean"], ["x", None, "y"])
 
 
 def test_bad_input():

@@ -1,24 +1,28 @@
-"""chrF2 (Popovic 2015): character n-gram F-score, sentence by sentence and all pairs at once.
+"""chrF2 (Popovic 2015): character n-gram F-score, sentence by sentence, in bulk, and all pairs at once.
 
 Numbers are those of sacreBLEU 2.x with its default settings (character order 6, beta 2, whitespace removed,
-case kept, effective order), bit for bit. Scores run from 0 to 100.
+case kept, effective order), bit for bit. `word_order` 2 makes it chrF++ (Popovic 2017). Scores run from 0 to 100.
 
-Legend: H hypotheses, R references, N texts, V distinct n-grams of one order, K = 18 counts: for each order
-1..6 the triple (n-grams of the hypothesis, n-grams of the reference, n-grams in common), as sacreBLEU lays
-them out. These counts add up over segments, so they are the sufficient statistics of corpus chrF.
+Legend: H hypotheses, R references, N segments, K = 3 (6 + word_order) counts: for each order the triple (n-grams of
+the hypothesis, n-grams of the reference, n-grams in common), as sacreBLEU lays them out, orders of characters first.
+These counts add up over segments, so they are the sufficient statistics of corpus chrF.
 """
 
 from __future__ import annotations
 
+import string
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 
 import numpy as np
 
+from in2x.evaluation import ngrams
+
 MAX_ORDER = 6
 BETA = 2
 NUM_COUNTS = 3 * MAX_ORDER
+CHUNK_CHARACTERS = 1 << 15  # segments counted together: more of them sort out of cache, fewer cost more calls
 
 
 @lru_cache(maxsize=256)
@@ -29,7 +33,10 @@ def char_ngrams(text: str) -> tuple[Counter[str], ...]:
 
 
 def segment_counts(hypothesis: str, reference: str) -> list[int]:
-    """Return the K counts of one segment; orders that the reference is too short for count nothing."""
+    """Return the K counts of one segment; orders that the reference is too short for count nothing.
+
+    For more than a few segments `corpus_counts` is many times as fast.
+    """
     counts = []
     for hyp_ngrams, ref_ngrams in zip(char_ngrams(hypothesis), char_ngrams(reference), strict=True):
         matches = sum(min(count, ref_ngrams[ngram]) for ngram, count in hyp_ngrams.items() if ngram in ref_ngrams)
@@ -37,26 +44,42 @@ def segment_counts(hypothesis: str, reference: str) -> list[int]:
     return counts
 
 
-def f_scores(counts_K: np.ndarray, beta: float = BETA) -> np.ndarray:
-    """Turn counts of shape (..., K) into chrF of shape (...); recall weighs `beta` times as much as precision.
+def corpus_counts(hypotheses: Sequence[str], references: Sequence[str], word_order: int = 0) -> np.ndarray:
+    """Return the K counts of N segments, one reference each: N x K, row by row those of `segment_counts`.
 
-    Precision and recall are averaged over the orders that both sides are long enough for (sacreBLEU's
-    effective order), then combined: (1 + beta^2) P R / (beta^2 P + R). No common n-gram, or none at all: 0.
+    Raises:
+        ValueError: the numbers of hypotheses and references differ.
+    """
+    ngrams.check_lists(hypotheses, references)
+    if len(hypotheses) != len(references):
+        raise ValueError(f"{len(hypotheses)} hypotheses but {len(references)} references")
+    counts_NK = np.zeros((len(hypotheses), 3 * (MAX_ORDER + word_order)), dtype=np.int64)
+    for chunk in _chunks(hypotheses, references):
+        texts = [text for pair in zip(hypotheses[chunk], references[chunk], strict=True) for text in pair]
+        layers = [
+            (ngrams.totals(symbols.lengths_N, order), ngrams.aligned_matches(symbols, order))
+            for symbols, order in _layers(texts, word_order)
+        ]
+        totals = np.concatenate([totals for totals, _ in layers], axis=1)
+        counts_NK[chunk, 0::3] = totals[0::2] * (totals[1::2] > 0)
+        counts_NK[chunk, 1::3] = totals[1::2]
+        counts_NK[chunk, 2::3] = np.concatenate([matches for _, matches in layers], axis=1)
+    return counts_NK
+
+
+def f_scores(counts_K: np.ndarray, beta: float = BETA, word_order: int = 0) -> np.ndarray:
+    """Turn counts of shape (..., K) into chrF of shape (...); recall weighs `beta` times as much as precision.
 
     Raises:
         ValueError: the last axis does not hold K counts.
     """
     counts_K = np.asarray(counts_K, dtype=np.float64)
-    if counts_K.ndim == 0 or counts_K.shape[-1] != NUM_COUNTS:
-        raise ValueError(f"chrF needs {NUM_COUNTS} counts on the last axis, got shape {counts_K.shape}")
-    num_hyp, num_ref, num_match = (counts_K[..., i::3] for i in range(3))
-    effective = (num_hyp > 0) & (num_ref > 0)
-    num_orders = np.maximum(effective.sum(axis=-1), 1)
-    precision = np.where(effective, num_match / np.maximum(num_hyp, 1), 0.0).sum(axis=-1) / num_orders
-    recall = np.where(effective, num_match / np.maximum(num_ref, 1), 0.0).sum(axis=-1) / num_orders
-    denominator = beta**2 * precision + recall
-    scores = (1 + beta**2) * precision * recall / np.where(denominator > 0, denominator, 1.0)
-    return 100 * scores
+    num_counts = 3 * (MAX_ORDER + word_order)
+    if counts_K.ndim == 0 or counts_K.shape[-1] != num_counts:
+        raise ValueError(f"chrF needs {num_counts} counts on the last axis, got shape {counts_K.shape}")
+    return _f_scores(
+        ((counts_K[..., k], counts_K[..., k + 1], counts_K[..., k + 2]) for k in range(0, num_counts, 3)), beta
+    )
 
 
 def sentence_chrf(hypothesis: str, reference: str, beta: float = BETA) -> float:
@@ -64,63 +87,95 @@ def sentence_chrf(hypothesis: str, reference: str, beta: float = BETA) -> float:
     return float(f_scores(np.array(segment_counts(hypothesis, reference)), beta))
 
 
-def pairwise_chrf(hypotheses: Sequence[str], references: Sequence[str], beta: float = BETA) -> np.ndarray:
+def pairwise_chrf(
+    hypotheses: Sequence[str], references: Sequence[str], beta: float = BETA, word_order: int = 0
+) -> np.ndarray:
     """Score every hypothesis against every reference: an H x R array, 0..100, equal to `sentence_chrf`.
 
-    The clipped count sum_v min(a_v, b_v) is the dot product of indicators summed over levels,
-    sum_k [a >= k] . [b >= k], so each order costs a few matrix products. Memory O((H + R) V) per order.
+    One matrix product per order (see `in2x.evaluation.ngrams`). Equal strings are scored once.
     """
-    for name, texts in (("hypotheses", hypotheses), ("references", references)):
-        if isinstance(texts, str):
-            raise TypeError(f"pairwise_chrf: {name} must be a sequence of strings, got one string")
-    rows = {text: row for row, text in enumerate(dict.fromkeys([*hypotheses, *references]))}
-    hyp_rows = np.array([rows[text] for text in hypotheses], dtype=np.intp)
-    ref_rows = np.array([rows[text] for text in references], dtype=np.intp)
-    counts_HRK = np.zeros((len(hypotheses), len(references), NUM_COUNTS))
-    for order, counts_NV in enumerate(_counts_by_order(list(rows))):
-        totals_N = counts_NV.sum(axis=1)
-        counts_HRK[..., 3 * order] = totals_N[hyp_rows][:, None]
-        counts_HRK[..., 3 * order + 1] = totals_N[ref_rows][None, :]
-        counts_HRK[..., 3 * order + 2] = _clipped_matches(counts_NV[hyp_rows], counts_NV[ref_rows])
-    return f_scores(counts_HRK, beta)
+    pairs = ngrams.pairs(hypotheses, references)
+
+    def counts() -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        for symbols, max_order in _layers(pairs.texts, word_order):
+            totals_NO = ngrams.totals(symbols.lengths_N, max_order)
+            matches = ngrams.pairwise_matches(symbols, max_order, pairs.hyp_rows, pairs.ref_rows)
+            for totals_N, matches_HR in zip(totals_NO.T, matches, strict=True):
+                yield totals_N[pairs.hyp_rows][:, None], totals_N[pairs.ref_rows], matches_HR
+
+    return pairs.expand(_f_scores(counts(), beta))
 
 
-def _counts_by_order(texts: Sequence[str]):
-    """Yield, for orders 1..6, the N x V counts of each text's n-grams.
+def aggregate_chrf(
+    hypotheses: Sequence[str],
+    references: Sequence[str],
+    weights: Sequence[float],
+    beta: float = BETA,
+    word_order: int = 0,
+) -> np.ndarray:
+    """Score every hypothesis against the mean reference: H scores, 0..100.
 
-    Texts are laid end to end as code points. An n-gram's identity is the pair (identity of its first n - 1
-    characters, last character), renumbered densely at each order: exact, no hash can collide.
+    The mean reference is a bag of n-grams whose counts are the references' counts averaged by `weights` (DeNero et al.
+    2009; for chrF: Vamvas and Sennrich 2024, 2402.04251). It approximates the mean of `pairwise_chrf` over references
+    in time linear in H + R. `weights` sum to 1.
     """
-    stripped = ["".join(text.split()) for text in texts]
-    lengths_N = np.array([len(text) for text in stripped], dtype=np.intp)
-    codes = np.frombuffer("".join(stripped).encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
-    row_of = np.repeat(np.arange(len(texts)), lengths_N)
-    left_in_row = np.repeat(np.cumsum(lengths_N), lengths_N) - np.arange(codes.size)
-    num_chars, chars = _renumber(codes)
-    num_ngrams, ngrams, starts = num_chars, chars, np.arange(codes.size)
-    for order in range(1, MAX_ORDER + 1):
-        if order > 1:
-            fits = left_in_row[starts] >= order
-            starts = starts[fits]
-            num_ngrams, ngrams = _renumber(ngrams[fits] * num_chars + chars[starts + order - 1])
-        cells = np.bincount(row_of[starts] * num_ngrams + ngrams, minlength=len(texts) * num_ngrams)
-        yield cells.reshape(len(texts), num_ngrams)
+    pairs = ngrams.pairs(hypotheses, references)
+    num_texts = len(pairs.texts)
+    given_rows = np.arange(num_texts)[pairs.ref_rows][pairs.ref_places]
+    weights_N = np.bincount(given_rows, weights=weights, minlength=num_texts)
+
+    def counts() -> Iterator[tuple[np.ndarray, float, np.ndarray]]:
+        for symbols, max_order in _layers(pairs.texts, word_order):
+            totals_NO = ngrams.totals(symbols.lengths_N, max_order)
+            matches_NO = ngrams.mean_matches(symbols, max_order, weights_N)
+            for totals_N, matches_N in zip(totals_NO.T, matches_NO.T, strict=True):
+                yield totals_N[pairs.hyp_rows], totals_N @ weights_N, matches_N[pairs.hyp_rows]
+
+    return _f_scores(counts(), beta)[pairs.hyp_places]
 
 
-def _renumber(keys: np.ndarray) -> tuple[int, np.ndarray]:
-    """Replace keys by dense ids 0..V-1; returns (V, ids)."""
-    distinct, ids = np.unique(keys, return_inverse=True)
-    return distinct.size, ids.reshape(-1).astype(np.int64)
+def _f_scores(counts: Iterable[tuple[np.ndarray, np.ndarray, np.ndarray]], beta: float) -> np.ndarray:
+    """Turn the triples of all orders, which broadcast to one shape, into scores of that shape.
+
+    Precision and recall are averaged over the orders that both sides are long enough for (sacreBLEU's
+    effective order), then combined: (1 + beta^2) P R / (beta^2 P + R). No common n-gram, or none at all: 0.
+    """
+    precision = recall = num_orders = 0.0
+    for num_hyp, num_ref, num_match in counts:
+        precision = precision + num_match / np.where(num_hyp > 0, num_hyp, 1)
+        recall = recall + num_match / np.where(num_ref > 0, num_ref, 1)
+        num_orders = num_orders + ((num_hyp > 0) & (num_ref > 0))
+    num_orders = np.maximum(num_orders, 1)
+    precision, recall = precision / num_orders, recall / num_orders
+    denominator = beta**2 * precision + recall
+    return 100 * ((1 + beta**2) * precision * recall / np.where(denominator > 0, denominator, 1.0))
 
 
-def _clipped_matches(counts_HV: np.ndarray, counts_RV: np.ndarray) -> np.ndarray:
-    """Return sum_v min(counts_HV, counts_RV) for every pair, H x R; float32 is exact below 2^24 n-grams."""
-    matches_HR = np.zeros((len(counts_HV), len(counts_RV)), dtype=np.float32)
-    level = 1
-    while True:
-        shared = (counts_HV >= level).any(axis=0) & (counts_RV >= level).any(axis=0)
-        if not shared.any():
-            return matches_HR
-        counts_HV, counts_RV = counts_HV[:, shared], counts_RV[:, shared]
-        matches_HR += (counts_HV >= level).astype(np.float32) @ (counts_RV >= level).astype(np.float32).T
-        level += 1
+def _layers(texts: Sequence[str], word_order: int) -> Iterator[tuple[ngrams.Symbols, int]]:
+    """Yield the texts as characters and, for chrF++, as words, each with its highest order."""
+    yield ngrams.characters(texts), MAX_ORDER
+    if word_order:
+        yield ngrams.tokens([list(_words(text)) for text in texts]), word_order
+
+
+def _words(text: str) -> Iterator[str]:
+    """Split at whitespace, then one punctuation mark off a word's end or, if none is there, off its start."""
+    for word in text.split():
+        if len(word) > 1 and word[-1] in string.punctuation:
+            yield from (word[:-1], word[-1])
+        elif len(word) > 1 and word[0] in string.punctuation:
+            yield from (word[0], word[1:])
+        else:
+            yield word
+
+
+def _chunks(hypotheses: Sequence[str], references: Sequence[str]) -> Iterator[slice]:
+    """Cut N segments into runs of about CHUNK_CHARACTERS, at least one segment each."""
+    first = num_characters = 0
+    for i, (hypothesis, reference) in enumerate(zip(hypotheses, references, strict=True)):
+        num_characters += len(hypothesis) + len(reference)
+        if num_characters >= CHUNK_CHARACTERS:
+            yield slice(first, i + 1)
+            first, num_characters = i + 1, 0
+    if first < len(hypotheses):
+        yield slice(first, len(hypotheses))
