@@ -10,7 +10,7 @@ from safetensors import safe_open
 
 import in2x
 from in2x import artifacts
-from in2x.artifacts import In2xError
+from in2x.artifacts import In2xError, Interrupted
 from in2x.cli import main, split_overrides
 from in2x.stages import STAGES, Stage
 
@@ -130,10 +130,6 @@ def test_a_bug_is_a_traceback(pipeline):
     pipeline.errors["corpus"] = ZeroDivisionError()
     with pytest.raises(ZeroDivisionError):
         main(["run", "r.toml"])
-
-
-class Interrupted(In2xError):
-    """As the training loop's, which is known by its name."""
 
 
 @pytest.mark.parametrize("arguments", [[], ["--from=pretrain"]])

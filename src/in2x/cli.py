@@ -9,14 +9,14 @@ Exit codes: 0 done, 1 a stage refused, 2 the recipe or the command is wrong, 130
 import re
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
-from in2x import artifacts, stages
-from in2x.artifacts import In2xError
+from in2x import artifacts, cli_evaluation, distributed, stages
+from in2x.artifacts import In2xError, Interrupted
 from in2x.stages import STAGES
 
 OVERRIDE = re.compile(r"--(?:(?:seed|threads|name|folder)|[A-Za-z_][\w-]*(?:\.[\w-]+)+)(?:=|$)")
@@ -30,20 +30,18 @@ RecipeFile = Annotated[Path, typer.Argument(help="A recipe: a TOML file.", show_
 StageName = Literal[tuple(STAGES)]
 
 
-class Interrupted(In2xError):
-    """Ctrl-C outside the training loop, which raises an error of the same name after saving its state."""
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; errors that the user can mend are a message, not a traceback. Returns the exit code."""
-    words, overrides = split_overrides(sys.argv[1:] if arguments is None else list(arguments))
+    words = sys.argv[1:] if arguments is None else list(arguments)
+    words, overrides = split_overrides(words) if reads_recipe(words) else (words, [])
     try:
         app(args=words, prog_name="in2x", obj=overrides)
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(end.code is not None)
     except In2xError as error:
-        print(error, file=sys.stderr)
-        return {"RecipeError": 2, "Interrupted": 130}.get(type(error).__name__, 1)  # by name: torch stays unimported
+        where = f"process {distributed.rank()}: " if distributed.rank() else ""
+        print(f"{where}{error}", file=sys.stderr)
+        return 130 if isinstance(error, Interrupted) else {"RecipeError": 2}.get(type(error).__name__, 1)
     except Exception as error:
         reason = artifacts.storage_problem(error)
         if reason is None:
@@ -53,6 +51,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
               "again to continue", file=sys.stderr)  # fmt: skip
         return 1
     return 0
+
+
+def reads_recipe(arguments: Sequence[str]) -> bool:
+    """Whether the command is one of those that read a recipe, so that its settings can be overridden."""
+    command = next((word for word in arguments if not word.startswith("-")), None)
+    return command in ("run", "check", *STAGES)
 
 
 def split_overrides(arguments: list[str]) -> tuple[list[str], list[str]]:
@@ -89,7 +93,7 @@ def run(
             names = names[: names.index(until) + 1]
     with _at_work(loaded, from_stage):
         if from_stage:
-            stages.clear(loaded, names[names.index(from_stage) :])
+            distributed.on_main(lambda: stages.clear(loaded, names[names.index(from_stage) :]))
         for name in names:
             _run_stage(loaded, name)
 
@@ -106,7 +110,30 @@ def _stage_command(name: str):
 
 
 for _name in STAGES:
-    app.command(_name, help=f"Run the stage {_name} alone.", epilog=EPILOG)(_stage_command(_name))
+    if _name != "report":
+        app.command(_name, help=f"Run the stage {_name} alone.", epilog=EPILOG)(_stage_command(_name))
+
+
+@app.command(epilog=EPILOG)
+def report(
+    context: typer.Context,
+    source: Annotated[
+        Path, typer.Argument(metavar="RECIPE|STORE", help="A recipe, or a segment store.", show_default=False)
+    ],
+    out: Annotated[Path | None, typer.Option("--out", help="Store: folder to write; left out, beside it.")] = None,
+    level: cli_evaluation.Level = "segment",
+    baseline: cli_evaluation.Baseline = None,
+    metrics: cli_evaluation.Metrics = None,
+    roles: cli_evaluation.Roles = None,
+    sides: Annotated[
+        list[str] | None, typer.Option("--side", help="Store: one of the two systems shown against each other.")
+    ] = None,
+) -> None:
+    """Run the stage report of a recipe; or write the report on the systems of a segment store."""
+    if source.suffix == ".toml":
+        _stage_command("report")(context, source)
+    else:
+        cli_evaluation.report_store(source, out, level, baseline, metrics or [], roles or [], sides or [])
 
 
 @app.command(epilog=EPILOG)
@@ -124,14 +151,11 @@ def check(context: typer.Context, recipe: RecipeFile) -> None:
 
 @app.command()
 def export(
-    context: typer.Context,
     model_folder: Annotated[Path, typer.Argument(help="The model of a stage.", show_default=False)],
     dest: Annotated[Path, typer.Argument(help="Folder to write.", show_default=False)],
     dtype: Annotated[Literal["float32", "float16", "bfloat16"], typer.Option(help="Type of the weights.")] = "float16",
 ) -> None:
     """Copy a model to a folder that transformers and vLLM load, with what is known of its origin."""
-    if context.obj:
-        raise typer.BadParameter(f"export reads no recipe: {context.obj[0]} overrides nothing")
     if not (model_folder / "config.json").exists():
         raise In2xError(f"{model_folder}: no model is there; a stage's model is in <run>/<stage>/model")
     if dest.exists() and not (dest / "config.json").exists() and any(dest.iterdir()):
@@ -141,6 +165,27 @@ def export(
     stages.silence_transformers()
     provenance.export(model_folder, dest, dtype)
     print(f"{dest}: {sum(file.stat().st_size for file in dest.iterdir()) / 1e6:,.1f} MB")
+
+
+@app.command()
+def rollouts(
+    run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run.", show_default=False)],
+    step: Annotated[int | None, typer.Option(min=1, help="An optimizer step of RL; left out, the last.")] = None,
+    num_prompts: Annotated[int, typer.Option("--prompts", min=1, help="How many groups to show.")] = 4,
+) -> None:
+    """Show what RL sampled at a step: prompts, groups, rewards with their components, advantages."""
+    from in2x.rl.rollout_log import print_rollouts, read_rollouts
+    from in2x.training.metrics import console
+
+    print_rollouts(read_rollouts(run_folder, step), num_prompts, console)
+
+
+app.command()(cli_evaluation.rank)
+app.command("import")(cli_evaluation.import_)
+app.command()(cli_evaluation.score)
+app.command()(cli_evaluation.compare)
+app.command()(cli_evaluation.judge)
+app.add_typer(cli_evaluation.campaign, name="campaign")
 
 
 def _load(path: Path, overrides: list[str]):
@@ -153,7 +198,7 @@ def _load(path: Path, overrides: list[str]):
 def _at_work(recipe, from_stage: str | None = None) -> Iterator[None]:
     """Keep the run's folder to this process, and note there what the recipe came to; Ctrl-C is no traceback."""
     again = f"run it again, without --from {from_stage}, to continue" if from_stage else "run it again to continue"
-    with artifacts.claim(recipe.folder):
+    with artifacts.claim(recipe.folder) if distributed.is_main() else nullcontext():
         artifacts.write_json(recipe.folder / "recipe.resolved.json", recipe.model_dump(mode="json", exclude_none=True))
         try:
             yield
@@ -168,7 +213,10 @@ def _at_work(recipe, from_stage: str | None = None) -> Iterator[None]:
 def _run_stage(recipe, name: str) -> None:
     from in2x.describe import outcome_line
 
-    print(outcome_line(stages.run_stage(recipe, name)), flush=True)
+    outcome = stages.run_stage(recipe, name)
+    if not distributed.is_main():
+        return
+    print(outcome_line(outcome), flush=True)
     page = recipe.folder / name / "report.html"
     if page.exists():
         copy = recipe.folder / page.name
