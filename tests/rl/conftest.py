@@ -59,3 +59,16 @@ def full_fields():
         "ref_logprobs_BT": logprobs_BT + noise(0.3),
         "sampling_logprobs_BT": logprobs_BT + noise(0.4),
     }
+
+
+@pytest.fixture
+def off_policy_fields(full_fields):
+    """Four times the completions, off the policy by 0.7 a token: every bound is reached, at every level."""
+    generator = torch.Generator().manual_seed(11)
+    tiled = {
+        name: value.repeat(4, *[1] * (value.ndim - 1)) if isinstance(value, torch.Tensor) else 4 * value
+        for name, value in full_fields.items()
+    }
+    noise_BT = 0.7 * torch.randn(24, 5, generator=generator, dtype=torch.float64)
+    counts = {"max_completion_tokens": full_fields["max_completion_tokens"]}
+    return tiled | counts | {"old_logprobs_BT": tiled["logprobs_BT"] + noise_BT}

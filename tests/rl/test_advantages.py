@@ -3,7 +3,15 @@ import math
 import pytest
 import torch
 
-from in2x.rl.advantages import ADVANTAGES, informative_groups
+from in2x.rl.advantages import (
+    ADVANTAGES,
+    clip_rewards,
+    group_standardised,
+    informative_groups,
+    length_corrected,
+    multi_objective,
+    without_uninformative,
+)
 
 REWARDS_PG = torch.tensor([[1.0, 2.0, 3.0, 6.0], [0.0, 0.0, 1.0, 0.0]], dtype=torch.float64)
 GROUP_RELATIVE = [name for name in ADVANTAGES if name != "batch-mean"]
@@ -92,3 +100,57 @@ def test_informative_groups_does_not_depend_on_the_unit_of_the_reward():
     rewards_PG = torch.tensor([[1.0, 3.0], [0.50, 0.52]])
     percent_P = informative_groups(100 * rewards_PG, floor=0.05, reward_scale=100.0)
     assert percent_P.tolist() == informative_groups(rewards_PG, floor=0.05).tolist() == [True, False]
+
+
+def test_dropped_groups_have_exactly_zero_advantage():
+    # 0.1 three times has a mean that is not 0.1: the division by a std of nothing leaves a remainder.
+    rewards_PG = torch.tensor([[0.1, 0.1, 0.1], [0.0, 0.5, 1.0]])
+    advantages_PG = without_uninformative(group_standardised(rewards_PG), informative_groups(rewards_PG))
+    assert advantages_PG[0].tolist() == [0.0, 0.0, 0.0]
+    torch.testing.assert_close(advantages_PG[1], group_standardised(rewards_PG)[1])
+
+
+@pytest.mark.parametrize("wrong", [torch.tensor([True]), torch.tensor([1, 0])])
+def test_a_mask_of_groups_must_be_one_bool_for_each(wrong):
+    with pytest.raises(ValueError, match=r"informative_P: expected bools of shape \(2,\), got"):
+        without_uninformative(REWARDS_PG, wrong)
+
+
+# Component a has deviations of 1, b of 100 about another order: standardised, they weigh the same.
+COMPONENTS = {
+    "a": torch.tensor([[1.0, -1.0]], dtype=torch.float64),
+    "b": torch.tensor([[300.0, 500.0]], dtype=torch.float64),
+}
+
+
+def test_multi_objective_standardises_each_component_before_the_weighted_sum():
+    advantages_PG = multi_objective(COMPONENTS, {"a": 2.0, "b": 0.5}, delta=0.0)
+    assert advantages_PG[0].tolist() == pytest.approx([2.0 - 0.5, -2.0 + 0.5])
+
+
+def test_multi_objective_does_not_depend_on_the_unit_of_a_component():
+    weights = {"a": 1.0, "b": 1.0}
+    scaled = COMPONENTS | {"b": 3.0 + 0.01 * COMPONENTS["b"]}
+    torch.testing.assert_close(multi_objective(scaled, weights, 0.0), multi_objective(COMPONENTS, weights, 0.0))
+    assert multi_objective(COMPONENTS, weights, 0.0)[0].tolist() == pytest.approx([0.0, 0.0])
+
+
+def test_multi_objective_wants_a_weight_for_each_component_and_groups_of_two():
+    with pytest.raises(ValueError, match=r"components: expected those of the weights, \['a'\], got \['a', 'b'\]"):
+        multi_objective(COMPONENTS, {"a": 1.0})
+    with pytest.raises(ValueError, match="a group of one has no baseline"):
+        multi_objective({"a": torch.ones(3, 1)}, {"a": 1.0})
+
+
+def test_reward_clipping():
+    assert clip_rewards(REWARDS_PG, 0.5, 2.5).tolist() == [[1.0, 2.0, 2.5, 2.5], [0.5, 0.5, 1.0, 0.5]]
+    with pytest.raises(ValueError, match="low, high: expected low < high, got 1, 1"):
+        clip_rewards(REWARDS_PG, 1, 1)
+
+
+def test_length_correction_divides_before_the_estimator():
+    lengths_PG = torch.tensor([[1, 2, 6, 3], [5, 5, 4, 0]])
+    corrected_PG = length_corrected(REWARDS_PG, lengths_PG)
+    assert corrected_PG.tolist() == [[1.0, 1.0, 0.5, 2.0], [0.0, 0.0, 0.25, 0.0]]
+    with pytest.raises(ValueError, match=r"lengths_PG: expected shape \(2, 4\), got \(2, 3\)"):
+        length_corrected(REWARDS_PG, lengths_PG[:, :3])

@@ -1,4 +1,4 @@
-"""What every row of the table must satisfy, and In2x's objective by hand."""
+"""What every row of the table must satisfy, and tic-grpo's objective by hand."""
 
 import dataclasses
 import math
@@ -6,21 +6,37 @@ import math
 import pytest
 import torch
 
-from in2x.rl.advantages import ADVANTAGES
+from in2x.rl.advantages import ADVANTAGES, informative_groups
 from in2x.rl.aggregation import AGGREGATIONS
-from in2x.rl.algorithms import ALGORITHMS, metric_means, total_metrics
+from in2x.rl.algorithms import ALGORITHMS
 from in2x.rl.inputs import LossInputs, LossSettings
-from in2x.rl.surrogates import SURROGATES
+from in2x.rl.measures import metric_means, total_metrics
+from in2x.rl.surrogates import CLIPS, LEVELS, SURROGATES
 
+NAMES = ("tic-grpo", "fspo", "grpo", "dr-grpo", "dapo", "gspo", "cispo", "rloo", "reinforce")
 TENSORS = [field.name for field in dataclasses.fields(LossInputs) if field.name.endswith(("_BT", "_B"))]
 PLAIN = LossSettings(entropy_coefficient=0.0)
-every_algorithm = pytest.mark.parametrize("name", ALGORITHMS)
+every_algorithm = pytest.mark.parametrize("name", NAMES)
 
 
-def with_all_terms(name):
-    """The row's published settings, with entropy and KL switched on."""
-    published = ALGORITHMS[name].published
-    return dataclasses.replace(published, entropy_coefficient=0.05, kl_coefficient=0.1)
+@pytest.fixture
+def full_fields(full_fields):
+    """Some tokens, chosen at random, are of high covariance."""
+    generator = torch.Generator().manual_seed(3)
+    chosen_BT = torch.rand(6, 5, generator=generator) < 0.3
+    return full_fields | {"high_covariance_BT": chosen_BT & full_fields["completion_mask_BT"]}
+
+
+def with_all_terms(name, covariance_control="kl-cov"):
+    """The row's published settings, with entropy, KL and control of covariance switched on."""
+    return ALGORITHMS[name].settings(
+        entropy_coefficient=0.05, kl_coefficient=0.1, covariance_control=covariance_control
+    )
+
+
+def bare(name, **chosen):
+    """The row's published settings, with nothing but the policy term."""
+    return ALGORITHMS[name].settings(entropy_coefficient=0.0, kl_coefficient=0.0, **chosen)
 
 
 def loss_and_gradients(name, fields, settings):
@@ -47,26 +63,45 @@ def test_rows_refer_to_entries_of_the_axes(name):
     row = ALGORITHMS[name]
     assert row.advantages in ADVANTAGES
     assert row.surrogate in SURROGATES
+    assert row.level in LEVELS
+    assert row.clip in CLIPS
     assert row.aggregation in AGGREGATIONS
 
 
 def test_every_published_algorithm_is_there():
-    expected = {"in2x", "grpo", "dr-grpo", "dapo", "gspo", "cispo", "fspo", "reinforce", "rloo"}
-    assert ALGORITHMS.keys() == expected
+    assert ALGORITHMS.keys() - {"in2x"} == set(NAMES)
+    assert ALGORITHMS["in2x"] is ALGORITHMS["tic-grpo"]
 
 
-def test_every_surrogate_and_aggregation_is_used():
-    assert {row.surrogate for row in ALGORITHMS.values()} == SURROGATES.keys()
-    assert {row.aggregation for row in ALGORITHMS.values()} == AGGREGATIONS.keys()
+def test_every_entry_of_an_axis_is_used():
+    for axis, entries in (
+        ("surrogate", SURROGATES),
+        ("level", LEVELS),
+        ("clip", CLIPS),
+        ("aggregation", AGGREGATIONS),
+    ):
+        assert {getattr(row, axis) for row in ALGORITHMS.values()} == entries.keys()
 
 
-def test_advantage_is_the_rows_own():
+def test_advantage_is_the_rows_own_or_the_chosen_one():
     rewards_PG = torch.tensor([[0.0, 1.0, 5.0]])
     for row in ALGORITHMS.values():
         torch.testing.assert_close(row.advantage(rewards_PG), ADVANTAGES[row.advantages](rewards_PG))
+        for name in ADVANTAGES:
+            torch.testing.assert_close(row.advantage(rewards_PG, name), ADVANTAGES[name](rewards_PG))
+    with pytest.raises(ValueError, match="estimator: expected 'as-published' or one of .*, got 'median'"):
+        ALGORITHMS["grpo"].advantage(rewards_PG, "median")
 
 
-def test_in2x_by_hand(make_inputs):
+@every_algorithm
+def test_dropped_groups_have_no_advantage(name):
+    rewards_PG = torch.tensor([[0.3, 0.3, 0.3], [0.0, 1.0, 5.0]])
+    advantages_PG = ALGORITHMS[name].advantage(rewards_PG, informative_P=informative_groups(rewards_PG))
+    assert advantages_PG[0].tolist() == [0.0, 0.0, 0.0]
+    assert advantages_PG[1].abs().sum() > 0
+
+
+def test_tic_grpo_by_hand(make_inputs):
     # Ratios 1.5 (clipped to 1.28), 1.1, 4 (dual-clipped to 3), 0.5; the step has 8 completions, 20 tokens.
     log_ratio = [[math.log(1.5)], [math.log(1.1) - 0.2, 0.2], [math.log(2.0)] * 2, [math.log(0.5)]]
     inputs = make_inputs(
@@ -76,7 +111,7 @@ def test_in2x_by_hand(make_inputs):
         num_completions=8,
         num_tokens=20,
     )
-    output = ALGORITHMS["in2x"].loss(inputs, LossSettings())
+    output = ALGORITHMS["tic-grpo"].loss(inputs, LossSettings())
     policy = (1.28 * 1 + 1.1 * 2 + 3 * -1 + 0.5 * -2) / 8
     entropy = (0.5 + 1.0 + 2.0 + 0.5 + 0.5 + 1.5) / 20
     assert output.loss.item() == pytest.approx(-policy - 0.01 * entropy)
@@ -97,11 +132,11 @@ def test_in2x_by_hand(make_inputs):
         ("constant-length", (2 * 10, 2 * 10)),
     ],
 )
-def test_in2x_length_normalisation_is_a_choice(make_inputs, length_normalise, divisors):
+def test_tic_grpo_length_normalisation_is_a_choice(make_inputs, length_normalise, divisors):
     inputs = make_inputs([[0.0], [0.1, -0.1, 0.2]], [1.0, -1.0])
     settings = dataclasses.replace(PLAIN, length_normalise=length_normalise)
     expected = -1.0 / divisors[0] + math.exp(0.2) / divisors[1]
-    assert ALGORITHMS["in2x"].loss(inputs, settings).loss.item() == pytest.approx(expected)
+    assert ALGORITHMS["tic-grpo"].loss(inputs, settings).loss.item() == pytest.approx(expected)
 
 
 @every_algorithm
@@ -111,8 +146,7 @@ def test_on_policy_gradient_is_that_of_reinforce(full_fields, name):
         "old_logprobs_BT": full_fields["logprobs_BT"].clone(),
         "sampling_logprobs_BT": full_fields["logprobs_BT"].clone(),
     }
-    settings = dataclasses.replace(ALGORITHMS[name].published, entropy_coefficient=0.0, kl_coefficient=0.0)
-    _, gradient_BT = policy_gradient(name, fields, settings)
+    _, gradient_BT = policy_gradient(name, fields, bare(name))
     lengths_B = fields["completion_mask_BT"].sum(1).double()
     divisor_B = {
         "trajectory-mean": torch.full_like(lengths_B, 6),
@@ -120,7 +154,7 @@ def test_on_policy_gradient_is_that_of_reinforce(full_fields, name):
         "token-mean": torch.full_like(lengths_B, 20),
         "constant-length": torch.full_like(lengths_B, 6 * 8),
     }[ALGORITHMS[name].aggregation]
-    if name == "gspo":
+    if ALGORITHMS[name].level == "sequence":
         divisor_B = divisor_B * lengths_B
     expected_BT = -(fields["advantages_B"] / divisor_B)[:, None] * fields["completion_mask_BT"]
     torch.testing.assert_close(gradient_BT, expected_BT)
@@ -128,8 +162,9 @@ def test_on_policy_gradient_is_that_of_reinforce(full_fields, name):
 
 @every_algorithm
 @pytest.mark.parametrize("cuts", [(1,), (3,), (2, 3)])
-def test_micro_batches_add_up(full_fields, name, cuts):
-    settings = with_all_terms(name)
+@pytest.mark.parametrize("control", ["clip-cov", "kl-cov"])
+def test_micro_batches_add_up(full_fields, name, cuts, control):
+    settings = with_all_terms(name, control)
     whole, whole_gradients = loss_and_gradients(name, full_fields, settings)
     parts = [
         loss_and_gradients(name, rows(full_fields, index), settings) for index in torch.arange(6).tensor_split(cuts)
@@ -142,16 +177,19 @@ def test_micro_batches_add_up(full_fields, name, cuts):
 
 
 @every_algorithm
+@pytest.mark.parametrize("mismatch_level", ["token", "sequence"])
 @pytest.mark.parametrize("garbage", [0.0, 1e4, float("nan"), float("-inf"), float("inf")])
-def test_padding_changes_nothing(full_fields, name, garbage):
+def test_padding_changes_nothing(full_fields, name, garbage, mismatch_level):
     """Garbage in masked positions, two more columns, and a row without a completion."""
-    settings = with_all_terms(name)
+    settings = dataclasses.replace(with_all_terms(name), mismatch_level=mismatch_level)
     whole, whole_gradients = loss_and_gradients(name, full_fields, settings)
     mask_BT = torch.nn.functional.pad(full_fields["completion_mask_BT"], (0, 2, 0, 1), value=False)
     padded = full_fields | {"completion_mask_BT": mask_BT}
     for key in TENSORS:
         if key == "advantages_B":
             padded[key] = torch.nn.functional.pad(full_fields[key], (0, 1), value=garbage)
+        elif key == "high_covariance_BT":
+            padded[key] = torch.nn.functional.pad(full_fields[key], (0, 2, 0, 1), value=True)
         elif key != "completion_mask_BT":
             widened_BT = torch.nn.functional.pad(full_fields[key], (0, 2, 0, 1))
             padded[key] = widened_BT.masked_fill(~mask_BT, garbage)
@@ -174,7 +212,7 @@ def test_permuting_completions_permutes_gradients(full_fields, name):
 
 @every_algorithm
 def test_a_step_down_the_loss_favours_the_better_completion(full_fields, name):
-    settings = dataclasses.replace(ALGORITHMS[name].published, kl_coefficient=0.0)
+    settings = ALGORITHMS[name].settings(kl_coefficient=0.0)
     fields = full_fields | {"old_logprobs_BT": full_fields["logprobs_BT"].clone()}
     _, gradient_BT = policy_gradient(name, fields, settings)
     direction_B = torch.sign(-gradient_BT[:, 0])
@@ -183,7 +221,7 @@ def test_a_step_down_the_loss_favours_the_better_completion(full_fields, name):
 
 @every_algorithm
 def test_more_entropy_lowers_the_loss_by_its_token_mean(full_fields, name):
-    settings = dataclasses.replace(ALGORITHMS[name].published, entropy_coefficient=0.5)
+    settings = ALGORITHMS[name].settings(entropy_coefficient=0.5)
     _, (_, entropy_gradient_BT) = loss_and_gradients(name, full_fields, settings)
     expected_BT = -0.5 / 20 * full_fields["completion_mask_BT"].double()
     torch.testing.assert_close(entropy_gradient_BT, expected_BT)
@@ -194,52 +232,146 @@ def test_kl_raises_the_loss_by_its_sequence_mean(make_inputs):
     ref_BT = torch.tensor([[-1.2, float("nan")], [-1.1, -0.7]], dtype=torch.float64)
     inputs = make_inputs([[0.0], [0.0, 0.0]], [1.0, -1.0], ref_logprobs_BT=ref_BT)
     settings = dataclasses.replace(PLAIN, kl_coefficient=0.5)
-    output = ALGORITHMS["in2x"].loss(inputs, settings)
+    output = ALGORITHMS["tic-grpo"].loss(inputs, settings)
     penalty = 0.5 * (0.02 + (0.005 + 0.045) / 2) / 2
     assert output.loss.item() == pytest.approx(0.0 + penalty)
     assert metric_means(output.metrics)["ref_kl"] == pytest.approx((0.02 + 0.005 + 0.045) / 3)
     k3 = dataclasses.replace(settings, kl_estimator="k3")
     estimates = [math.exp(-x) - 1 + x for x in (0.2, 0.1, -0.3)]
     expected = 0.5 * (estimates[0] + (estimates[1] + estimates[2]) / 2) / 2
-    assert ALGORITHMS["in2x"].loss(inputs, k3).loss.item() == pytest.approx(expected)
+    assert ALGORITHMS["tic-grpo"].loss(inputs, k3).loss.item() == pytest.approx(expected)
 
 
 @every_algorithm
 def test_sampler_mismatch_is_a_capped_factor_without_gradient(full_fields, name):
     """One token per completion, each sampled with its probability under pi_old over 1.7, then over e^5."""
     fields = full_fields | {"completion_mask_BT": torch.arange(5).expand(6, 5) == 0}
-    settings = dataclasses.replace(ALGORITHMS[name].published, entropy_coefficient=0.0, kl_coefficient=0.0)
 
-    def sampled_at(log_weight):
+    def sampled_at(log_weight, **chosen):
         sampling_BT = fields["old_logprobs_BT"] - log_weight
-        return policy_gradient(name, fields | {"sampling_logprobs_BT": sampling_BT}, settings)
+        return policy_gradient(name, fields | {"sampling_logprobs_BT": sampling_BT}, bare(name, **chosen))
 
-    plain, plain_gradient_BT = policy_gradient(name, fields | {"sampling_logprobs_BT": None}, settings)
+    plain, plain_gradient_BT = policy_gradient(name, fields | {"sampling_logprobs_BT": None}, bare(name))
     scaled, scaled_gradient_BT = sampled_at(math.log(1.7))
     torch.testing.assert_close(scaled.loss, 1.7 * plain.loss)
     torch.testing.assert_close(scaled_gradient_BT, 1.7 * plain_gradient_BT)
+    assert metric_means(scaled.metrics)["mismatch"] == pytest.approx(1.7)
     capped, _ = sampled_at(5.0)
     torch.testing.assert_close(capped.loss, 2.0 * plain.loss)
-    assert metric_means(capped.metrics)["sampler_weight"] == pytest.approx(2.0)
-    assert "sampler_weight" not in plain.metrics
+    assert metric_means(capped.metrics)["mismatch_outside_fraction"] == 1.0
+    masked, masked_gradient_BT = sampled_at(5.0, mismatch="mask")
+    assert masked.loss == 0 and not masked_gradient_BT.any()
+    ignored, _ = sampled_at(5.0, mismatch="none")
+    torch.testing.assert_close(ignored.loss, plain.loss)
+    assert "mismatch" not in plain.metrics
 
 
-def test_approx_kl_is_that_of_the_old_policy_to_the_new(make_inputs):
-    # E_old over two equally likely tokens with new/old = 1.2 and 0.8: KL = -(log 1.2 + log 0.8) / 2.
-    inputs = make_inputs([[math.log(1.2)], [math.log(0.8)]], [1.0, -1.0])
-    metrics = ALGORITHMS["in2x"].loss(inputs, PLAIN).metrics
-    assert metric_means(metrics)["approx_kl"] == pytest.approx(-(math.log(1.2) + math.log(0.8)) / 2)
+@every_algorithm
+@pytest.mark.parametrize("mismatch_level", ["token", "sequence"])
+@pytest.mark.parametrize("mismatch", ["truncate", "mask"])
+def test_mismatch_weighs_gradients_by_token_or_by_completion(full_fields, name, mismatch_level, mismatch):
+    """On the old policy, whatever the level of the ratio; hence equal to REINFORCE with that weight."""
+    fields = full_fields | {"old_logprobs_BT": full_fields["logprobs_BT"].clone()}
+    ratio_BT = (fields["old_logprobs_BT"] - fields["sampling_logprobs_BT"]).exp()
+    if mismatch_level == "sequence":
+        ones_BT = torch.where(fields["completion_mask_BT"], ratio_BT, 1.0)
+        ratio_BT = ones_BT.prod(dim=1, keepdim=True).expand(6, 5)
+    cap = 1.3
+    assert 0 < ((ratio_BT > cap) & fields["completion_mask_BT"]).sum() < 20
+    weight_BT = ratio_BT.clamp(max=cap) if mismatch == "truncate" else ratio_BT * (ratio_BT <= cap)
+    settings = bare(name, mismatch=mismatch, mismatch_level=mismatch_level, mismatch_cap=cap)
+    _, gradient_BT = policy_gradient(name, fields, settings)
+    _, plain_gradient_BT = policy_gradient(name, fields, bare(name, mismatch="none"))
+    torch.testing.assert_close(gradient_BT, weight_BT * plain_gradient_BT)
+
+
+@every_algorithm
+def test_clip_cov_takes_the_gradient_of_its_tokens_and_nothing_else(full_fields, name):
+    chosen_BT = full_fields["high_covariance_BT"]
+    held, held_gradient_BT = policy_gradient(name, full_fields, bare(name, covariance_control="clip-cov"))
+    plain, plain_gradient_BT = policy_gradient(name, full_fields, bare(name))
+    torch.testing.assert_close(held.loss, plain.loss)
+    torch.testing.assert_close(held_gradient_BT, torch.where(chosen_BT, 0.0, plain_gradient_BT))
+    assert (plain_gradient_BT[chosen_BT] != 0).any()
+
+
+@every_algorithm
+def test_kl_cov_pulls_its_tokens_back_to_the_old_policy(full_fields, name):
+    chosen_BT = full_fields["high_covariance_BT"]
+    log_ratio_BT = full_fields["logprobs_BT"] - full_fields["old_logprobs_BT"]
+    settings = bare(name, covariance_control="kl-cov", covariance_kl_coefficient=0.5)
+    pulled, pulled_gradient_BT = policy_gradient(name, full_fields, settings)
+    plain, plain_gradient_BT = policy_gradient(name, full_fields, bare(name))
+    torch.testing.assert_close(pulled.loss - plain.loss, 0.5 * log_ratio_BT[chosen_BT].abs().sum() / 20)
+    expected_BT = torch.where(chosen_BT, 0.5 * log_ratio_BT.sign() / 20, 0.0)
+    torch.testing.assert_close(pulled_gradient_BT - plain_gradient_BT, expected_BT)
+
+
+@every_algorithm
+def test_a_constant_added_to_the_rewards_changes_nothing(full_fields, name):
+    rewards_PG = torch.tensor([[0.2, 0.9, 0.4], [1.0, 0.0, 0.3]], dtype=torch.float64)
+
+    def loss_of(rewards_PG):
+        advantages_B = ALGORITHMS[name].advantage(rewards_PG).flatten()
+        return policy_gradient(name, full_fields | {"advantages_B": advantages_B}, bare(name))
+
+    (plain, plain_gradient_BT), (moved, moved_gradient_BT) = loss_of(rewards_PG), loss_of(rewards_PG + 7)
+    torch.testing.assert_close(moved.loss, plain.loss)
+    torch.testing.assert_close(moved_gradient_BT, plain_gradient_BT)
+
+
+@every_algorithm
+@pytest.mark.parametrize("far", [100.0, -100.0, 1e4, -1e4])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_far_policies_give_a_finite_loss_and_gradient(name, far, dtype):
+    """Every term switched on, both signs of the advantage, the generator and the reference as far away."""
+    near_BT = torch.full((4, 2), -0.5, dtype=dtype)
+    far_BT = near_BT - torch.tensor([[far, 0.0]] * 4, dtype=dtype)
+    leaves = {"logprobs_BT": near_BT.clone().requires_grad_(), "entropy_BT": near_BT.abs().requires_grad_()}
+    inputs = LossInputs(
+        **leaves,
+        old_logprobs_BT=far_BT,
+        ref_logprobs_BT=far_BT,
+        sampling_logprobs_BT=near_BT,
+        high_covariance_BT=torch.ones(4, 2, dtype=torch.bool),
+        completion_mask_BT=torch.ones(4, 2, dtype=torch.bool),
+        advantages_B=torch.tensor([-2.0, 2.0, -0.1, 0.1], dtype=dtype),
+        num_completions=4,
+        num_tokens=8,
+        max_completion_tokens=8,
+    )
+    for chosen in ({}, {"dual_clip": "none", "clip": "none", "mismatch": "none", "kl_estimator": "k3"}):
+        settings = dataclasses.replace(with_all_terms(name), **chosen)
+        output = ALGORITHMS[name].loss(inputs, settings)
+        gradients = torch.autograd.grad(output.loss, list(leaves.values()))
+        assert output.loss.isfinite()
+        assert all(gradient.isfinite().all() for gradient in gradients)
+        assert all(math.isfinite(value) for value in metric_means(output.metrics).values())
 
 
 @pytest.mark.parametrize(
-    ("setting", "name"), [("entropy_coefficient", "entropy_BT"), ("kl_coefficient", "ref_logprobs_BT")]
+    ("setting", "value", "name"),
+    [
+        ("entropy_coefficient", 0.1, "entropy_BT"),
+        ("kl_coefficient", 0.1, "ref_logprobs_BT"),
+        ("covariance_control", "clip-cov", "high_covariance_BT"),
+    ],
 )
-def test_a_coefficient_without_its_tensor_is_an_error(make_inputs, setting, name):
+def test_a_term_without_its_tensor_is_an_error(make_inputs, setting, value, name):
     inputs = make_inputs([[0.0]], [1.0])
-    with pytest.raises(ValueError, match=f"{name}: expected a tensor for a coefficient of 0.1, got None"):
-        ALGORITHMS["in2x"].loss(inputs, dataclasses.replace(PLAIN, **{setting: 0.1}))
+    with pytest.raises(ValueError, match=f"{name}: expected a tensor for {setting} = {value}, got None"):
+        ALGORITHMS["tic-grpo"].loss(inputs, dataclasses.replace(PLAIN, **{setting: value}))
+
+
+@every_algorithm
+def test_only_the_current_policy_has_a_gradient(full_fields, name):
+    fixed = ("old_logprobs_BT", "ref_logprobs_BT", "sampling_logprobs_BT")
+    leaves = {key: full_fields[key].clone().requires_grad_() for key in (*fixed, "logprobs_BT")}
+    output = ALGORITHMS[name].loss(LossInputs(**full_fields | leaves), with_all_terms(name))
+    gradients = torch.autograd.grad(output.loss, list(leaves.values()), allow_unused=True)
+    assert [gradient is None for gradient in gradients] == [True, True, True, False]
 
 
 def test_metrics_carry_no_graph(full_fields):
-    output, _ = loss_and_gradients("in2x", full_fields, with_all_terms("in2x"))
+    output, _ = loss_and_gradients("tic-grpo", full_fields, with_all_terms("tic-grpo"))
     assert not any(tensor.requires_grad for pair in output.metrics.values() for tensor in pair)

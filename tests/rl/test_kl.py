@@ -55,3 +55,18 @@ def test_k3_has_the_gradient_of_kl_q_p():
 @pytest.mark.parametrize("name", KL_ESTIMATORS)
 def test_zero_where_the_policies_agree(name):
     assert KL_ESTIMATORS[name](torch.zeros(2)).tolist() == [0.0, 0.0]
+
+
+@pytest.mark.parametrize("name", KL_ESTIMATORS)
+@pytest.mark.parametrize("far", [-1e4, -100.0, 100.0, 1e4])
+def test_far_policies_give_finite_estimates_and_gradients(name, far):
+    log_ratio = torch.tensor([far], requires_grad=True)
+    estimate = KL_ESTIMATORS[name](log_ratio)
+    (gradient,) = torch.autograd.grad(estimate.sum(), log_ratio)
+    assert estimate.isfinite().all() and gradient.isfinite().all()
+
+
+def test_k3_pulls_back_a_policy_that_has_gone_far_from_its_reference():
+    log_ratio = torch.tensor([50.0], requires_grad=True)
+    (gradient,) = torch.autograd.grad(k3(log_ratio).sum(), log_ratio)
+    assert gradient.item() == pytest.approx(1.0)

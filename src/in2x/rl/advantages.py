@@ -1,7 +1,11 @@
 """Rewards to advantages, relative to the other completions of the same prompt.
 
 Shapes: P prompts, G group size (completions per prompt).
+
+Before an estimator, rewards may be clipped or divided by the length; after it, uninformative groups become zero.
 """
+
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
@@ -45,6 +49,45 @@ def batch_mean(rewards_PG: Tensor) -> Tensor:
     return rewards_PG - rewards_PG.mean()
 
 
+ADVANTAGES = {
+    "group-standardised": group_standardised,
+    "group-standardised-sample": group_standardised_sample,
+    "group-mean": group_mean,
+    "leave-one-out": leave_one_out,
+    "batch-mean": batch_mean,
+}
+
+
+def multi_objective(components: Mapping[str, Tensor], weights: Mapping[str, float], delta: float = STD_DELTA) -> Tensor:
+    """A_i = sum_k weight_k (r_ki - mean_G r_k) / (std_G r_k + delta) (MO-GRPO, arXiv 2509.22047; the weights are ours).
+
+    Standardising before the sum keeps the component of the largest variance from taking over. components: rewards
+    (P, G) by name. Raises ValueError where the names of components and weights differ.
+    """
+    if not weights or components.keys() != weights.keys():
+        raise ValueError(f"components: expected those of the weights, {sorted(weights)}, got {sorted(components)}")
+    return sum(weight * group_standardised(components[name], delta) for name, weight in weights.items())
+
+
+def clip_rewards(rewards_PG: Tensor, low: float, high: float) -> Tensor:
+    """Rewards kept in [low, high]: the other reading of "high-level clipping" (arXiv 2508.14472); off by default."""
+    if not low < high:
+        raise ValueError(f"low, high: expected low < high, got {low}, {high}")
+    _check_rewards(rewards_PG)
+    return rewards_PG.clamp(low, high)
+
+
+def length_corrected(rewards_PG: Tensor, lengths_PG: Tensor) -> Tensor:
+    """r_i / |y_i|, for an estimator to standardise; off by default, as in translation it pays for omission.
+
+    An empty completion counts as one token. Raises ValueError where the shapes differ.
+    """
+    _check_rewards(rewards_PG)
+    if lengths_PG.shape != rewards_PG.shape:
+        raise ValueError(f"lengths_PG: expected shape {tuple(rewards_PG.shape)}, got {tuple(lengths_PG.shape)}")
+    return rewards_PG / lengths_PG.clamp(min=1)
+
+
 def informative_groups(rewards_PG: Tensor, floor: float = 1e-3, reward_scale: float = 1.0) -> Tensor:
     """informative_P: True where the population std reaches floor x reward_scale.
 
@@ -53,6 +96,14 @@ def informative_groups(rewards_PG: Tensor, floor: float = 1e-3, reward_scale: fl
     """
     _check_groups(rewards_PG)
     return rewards_PG.std(dim=1, correction=0) >= floor * reward_scale
+
+
+def without_uninformative(advantages_PG: Tensor, informative_P: Tensor) -> Tensor:
+    """Exactly zero in the groups that `informative_groups` rejects."""
+    if informative_P.shape != advantages_PG.shape[:1] or informative_P.dtype != torch.bool:
+        expected = f"bools of shape {tuple(advantages_PG.shape[:1])}"
+        raise ValueError(f"informative_P: expected {expected}, got {informative_P.dtype} {tuple(informative_P.shape)}")
+    return torch.where(informative_P[:, None], advantages_PG, 0.0)
 
 
 def _centred(rewards_PG: Tensor) -> Tensor:
@@ -74,12 +125,3 @@ def _check_rewards(rewards_PG: Tensor) -> None:
     if not finite_PG.all():
         p, g = (~finite_PG).nonzero()[0].tolist()
         raise ValueError(f"rewards_PG[{p}, {g}]: expected a finite reward, got {rewards_PG[p, g].item()}")
-
-
-ADVANTAGES = {
-    "group-standardised": group_standardised,
-    "group-standardised-sample": group_standardised_sample,
-    "group-mean": group_mean,
-    "leave-one-out": leave_one_out,
-    "batch-mean": batch_mean,
-}

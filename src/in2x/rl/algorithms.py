@@ -6,19 +6,18 @@
 Shapes: P prompts, G group size, B completions in a micro-batch, T tokens.
 """
 
-from collections.abc import Iterable
+import dataclasses
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from in2x.rl.advantages import ADVANTAGES
+from in2x.rl.advantages import ADVANTAGES, without_uninformative
 from in2x.rl.aggregation import AGGREGATIONS, sequence_mean, token_mean
 from in2x.rl.inputs import LossInputs, LossSettings
-from in2x.rl.kl import KL_ESTIMATORS, k3
-from in2x.rl.surrogates import SURROGATES, Surrogate, sampler_weight
-
-Metrics = dict[str, tuple[Tensor, Tensor]]  # name -> (sum, count): they add over micro-batches and ranks
+from in2x.rl.measures import Metrics, policy_metrics, ref_kl_BT
+from in2x.rl.mismatch import MISMATCHES, is_per_token, sampler_ratio
+from in2x.rl.surrogates import SURROGATES
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,117 +30,171 @@ class LossOutput:
 
 @dataclass(frozen=True, kw_only=True)
 class Algorithm:
-    """A row: keys into ADVANTAGES, SURROGATES and AGGREGATIONS, and the settings to start from.
+    """A row: keys into ADVANTAGES, SURROGATES, LEVELS, CLIPS and AGGREGATIONS, and the settings to start from.
 
     published: what the paper used; the table says "ours" where it is silent. `loss` obeys only the
-    settings it is given: start from these with `dataclasses.replace`.
+    settings it is given: start from `settings()`.
     """
 
     paper: str
     advantages: str
     surrogate: str
+    level: str
+    clip: str
     aggregation: str
     published: LossSettings
 
-    def advantage(self, rewards_PG: Tensor) -> Tensor:
-        """advantages_PG; drop what `advantages.informative_groups` rejects before, or mask it after."""
-        return ADVANTAGES[self.advantages](rewards_PG)
+    def settings(self, **chosen: object) -> LossSettings:
+        """The published settings with `chosen` in their place; None is not chosen."""
+        return dataclasses.replace(self.published, **_given(chosen))
+
+    def unread(self, **chosen: object) -> dict[str, str]:
+        """Those of `chosen` that have no effect beside the others, and why: a recipe that sets them is mistaken."""
+        settings = self.settings(**chosen)
+        _, clip, _ = self._axes(settings)
+        checks = (
+            (("clip_low",), clip == "two-sided", "unless clip is 'two-sided'"),
+            (("clip_high",), clip in ("two-sided", "upper-only"), "unless clip is 'two-sided' or 'upper-only'"),
+            (("band_width", "band_centred"), clip == "length-fair", "unless clip is 'length-fair'"),
+            (("kl_estimator",), settings.kl_coefficient > 0, "unless kl_coefficient is above 0"),
+            (("covariance_fraction",), settings.covariance_control != "none", "unless covariance_control is set"),
+            (
+                ("covariance_kl_coefficient",),
+                settings.covariance_control == "kl-cov",
+                "unless covariance_control is 'kl-cov'",
+            ),
+            (
+                ("mismatch_level", "mismatch_floor", "mismatch_cap"),
+                settings.mismatch != "none",
+                "where mismatch is 'none'",
+            ),
+            (_RATIO_SETTINGS, self.surrogate != "reinforce", "in an algorithm without a ratio"),
+        )
+        reasons = {name: f"nothing reads it {reason}" for names, read, reason in checks if not read for name in names}
+        return {name: reasons[name] for name in _given(chosen) if name in reasons}
+
+    def advantage(
+        self, rewards_PG: Tensor, estimator: str = "as-published", informative_P: Tensor | None = None
+    ) -> Tensor:
+        """advantages_PG, zero in the groups that `informative_P` (advantages.informative_groups) rejects."""
+        name = self.advantages if estimator == "as-published" else estimator
+        if name not in ADVANTAGES:
+            raise ValueError(f"estimator: expected 'as-published' or one of {tuple(ADVANTAGES)}, got {name!r}")
+        advantages_PG = ADVANTAGES[name](rewards_PG)
+        return advantages_PG if informative_P is None else without_uninformative(advantages_PG, informative_P)
 
     def loss(self, inputs: LossInputs, settings: LossSettings) -> LossOutput:
         """-J over the step's denominators, so that micro-batches add up to the full batch."""
         _require_inputs(inputs, settings)
-        surrogate = SURROGATES[self.surrogate](inputs, settings)
-        weight = sampler_weight(inputs, settings, per_token=surrogate.losses.ndim == 2)
-        chosen = settings.length_normalise
-        aggregate = AGGREGATIONS[self.aggregation if chosen == "as-published" else chosen]
-        loss = aggregate(weight * surrogate.losses, inputs)
+        level, clip, aggregation = self._axes(settings)
+        weights = _mismatch_weights(inputs, settings, level)
+        surrogate = SURROGATES[self.surrogate](_held_back(inputs, settings, weights, level), settings, level, clip)
+        loss = AGGREGATIONS[aggregation](_weighted(surrogate.losses, weights), inputs)
         if settings.entropy_coefficient > 0:
             loss = loss - settings.entropy_coefficient * token_mean(inputs.entropy_BT, inputs)
+        # Averaged in one way whatever the policy term does: a coefficient means the same everywhere.
         if settings.kl_coefficient > 0:
-            # Averaged as in GRPO whatever the policy term does: a coefficient means the same everywhere.
-            loss = loss + settings.kl_coefficient * sequence_mean(_ref_kl_BT(inputs, settings), inputs)
-        return LossOutput(loss, _metrics(surrogate, weight, inputs, settings))
+            loss = loss + settings.kl_coefficient * sequence_mean(ref_kl_BT(inputs, settings), inputs)
+        if settings.covariance_control == "kl-cov":
+            penalty_BT = torch.where(inputs.high_covariance_BT, inputs.log_ratio_BT.abs(), 0.0)
+            loss = loss + settings.covariance_kl_coefficient * token_mean(penalty_BT, inputs)
+        return LossOutput(loss, policy_metrics(surrogate, inputs, settings, is_per_token(settings, level)))
+
+    def _axes(self, settings: LossSettings) -> tuple[str, str, str]:
+        """Level, clip and aggregation: what the settings choose, or else the row's own."""
+
+        def choose(chosen: str, own: str) -> str:
+            return own if chosen == "as-published" else chosen
+
+        return (
+            choose(settings.importance_level, self.level),
+            choose(settings.clip, self.clip),
+            choose(settings.length_normalise, self.aggregation),
+        )
 
 
-def total_metrics(parts: Iterable[Metrics]) -> Metrics:
-    """Add the sums and the counts of several micro-batches."""
-    total: Metrics = {}
-    for part in parts:
-        for name, (value, count) in part.items():
-            value_so_far, count_so_far = total.get(name, (0.0, 0.0))
-            total[name] = (value_so_far + value, count_so_far + count)
-    return total
+_RATIO_SETTINGS = ("clip", "clip_low", "clip_high", "dual_clip", "band_width", "band_centred")
 
 
-def metric_means(metrics: Metrics) -> dict[str, float]:
-    """sum / count per name; a metric without observations is left out."""
-    return {name: (value / count).item() for name, (value, count) in metrics.items() if count > 0}
+def _given(chosen: dict[str, object]) -> dict[str, object]:
+    return {name: value for name, value in chosen.items() if value is not None}
 
 
 def _require_inputs(inputs: LossInputs, settings: LossSettings) -> None:
-    for name, coefficient in (
-        ("entropy_BT", settings.entropy_coefficient),
-        ("ref_logprobs_BT", settings.kl_coefficient),
+    for name, tensor, setting in (
+        ("entropy_BT", inputs.entropy_BT, "entropy_coefficient"),
+        ("ref_logprobs_BT", inputs.ref_logprobs_BT, "kl_coefficient"),
+        ("high_covariance_BT", inputs.high_covariance_BT, "covariance_control"),
     ):
-        if coefficient > 0 and getattr(inputs, name) is None:
-            raise ValueError(f"{name}: expected a tensor for a coefficient of {coefficient}, got None")
+        value = getattr(settings, setting)
+        if tensor is None and value not in (0, "none"):
+            raise ValueError(f"{name}: expected a tensor for {setting} = {value}, got None")
 
 
-def _ref_kl_BT(inputs: LossInputs, settings: LossSettings) -> Tensor:
-    """KL(pi || ref) per sampled token, zero where masked."""
-    log_ratio_BT = inputs.masked(inputs.logprobs_BT - inputs.ref_logprobs_BT.detach())
-    return KL_ESTIMATORS[settings.kl_estimator](log_ratio_BT)
+def _mismatch_weights(inputs: LossInputs, settings: LossSettings, level: str) -> Tensor:
+    """(B, T) or (B,); ones where the generator reported nothing."""
+    ratio = sampler_ratio(inputs, is_per_token(settings, level))
+    return MISMATCHES[settings.mismatch](ratio, settings.mismatch_floor, settings.mismatch_cap)
 
 
-@torch.no_grad()
-def _metrics(surrogate: Surrogate, weight: Tensor, inputs: LossInputs, settings: LossSettings) -> Metrics:
-    """Ratios and clips at the level of the surrogate, the rest per token; in nats where it applies."""
-    observed = {
-        "ratio": surrogate.log_ratio.exp(),
-        "clip_high_fraction": surrogate.clip_high,
-        "clip_low_fraction": surrogate.clip_low,
-        "dual_clip_fraction": surrogate.dual_clip,
-        "approx_kl": k3(-inputs.log_ratio_BT),  # KL(pi_old || pi)
-    }
-    if inputs.sampling_logprobs_BT is not None:
-        observed["sampler_weight"] = weight
-    if inputs.entropy_BT is not None:
-        observed["entropy"] = inputs.entropy_BT
-    if inputs.ref_logprobs_BT is not None:
-        observed["ref_kl"] = _ref_kl_BT(inputs, settings)
-    return {name: _sum_and_count(values, inputs) for name, values in observed.items()}
+def _held_back(inputs: LossInputs, settings: LossSettings, weights: Tensor, level: str) -> LossInputs:
+    """Inputs whose gradient is zero at the tokens of Clip-Cov, and weighted where the loss itself can't be.
+
+    A loss per completion can't be weighted by token: there each token's own gradient is.
+    """
+    if settings.covariance_control == "clip-cov":
+        inputs = inputs.with_gradient_times((~inputs.high_covariance_BT).to(inputs.logprobs_BT.dtype))
+    if weights.ndim == 2 and level != "token":
+        inputs = inputs.with_gradient_times(weights)
+    return inputs
 
 
-def _sum_and_count(values: Tensor, inputs: LossInputs) -> tuple[Tensor, Tensor]:
-    """Sum over the real tokens (B, T) or the real completions (B,), and how many they are."""
-    counted = inputs.completion_mask_BT if values.ndim == 2 else inputs.lengths_B > 0
-    return torch.where(counted, values.to(inputs.logprobs_BT.dtype), 0.0).sum(), counted.sum()
+def _weighted(losses: Tensor, weights: Tensor) -> Tensor:
+    if weights.ndim > losses.ndim:  # done by _held_back
+        return losses
+    return losses * (weights[:, None] if losses.ndim > weights.ndim else weights)
 
 
-_NO_EXTRAS = {"dual_clip": None, "entropy_coefficient": 0.0}
+_NO_EXTRAS = {"dual_clip": "none", "entropy_coefficient": 0.0}
 
 ALGORITHMS = {
-    # Trajectory-level ratio (TIC-GRPO, 2508.02833) without lower clip; dual clip (1912.09729) per sentence.
-    # Bounds ours: the paper gives none.
-    "in2x": Algorithm(
+    # Upper clip only and dual clip (1912.09729) on the probability ratio of the completion (TIC-GRPO, 2508.02833).
+    # Bounds ours: the paper gives none. Temperature decay and the soft length penalty are settings of the rollouts.
+    "tic-grpo": Algorithm(
         paper="arXiv 2508.14472",
         advantages="group-standardised",
-        surrogate="trajectory-corrected",
+        surrogate="clipped-ratio",
+        level="trajectory",
+        clip="upper-only",
         aggregation="trajectory-mean",
         published=LossSettings(),
+    ),
+    # band_width ours.
+    "fspo": Algorithm(
+        paper="arXiv 2509.09177",
+        advantages="group-standardised",
+        surrogate="clipped-ratio",
+        level="trajectory",
+        clip="length-fair",
+        aggregation="trajectory-mean",
+        published=LossSettings(**_NO_EXTRAS),
     ),
     # Clip bounds are PPO's customary 0.2.
     "grpo": Algorithm(
         paper="arXiv 2402.03300",
         advantages="group-standardised",
-        surrogate="token-ppo",
+        surrogate="clipped-ratio",
+        level="token",
+        clip="two-sided",
         aggregation="sequence-mean",
         published=LossSettings(clip_low=0.2, clip_high=0.2, kl_coefficient=0.04, kl_estimator="k3", **_NO_EXTRAS),
     ),
     "dr-grpo": Algorithm(
         paper="arXiv 2503.20783",
         advantages="group-mean",
-        surrogate="token-ppo",
+        surrogate="clipped-ratio",
+        level="token",
+        clip="two-sided",
         aggregation="constant-length",
         published=LossSettings(clip_low=0.2, clip_high=0.2, **_NO_EXTRAS),
     ),
@@ -149,14 +202,18 @@ ALGORITHMS = {
     "dapo": Algorithm(
         paper="arXiv 2503.14476",
         advantages="group-standardised",
-        surrogate="token-ppo",
+        surrogate="clipped-ratio",
+        level="token",
+        clip="two-sided",
         aggregation="token-mean",
         published=LossSettings(clip_low=0.2, clip_high=0.28, **_NO_EXTRAS),
     ),
     "gspo": Algorithm(
         paper="arXiv 2507.18071",
         advantages="group-standardised",
-        surrogate="sequence-ppo",
+        surrogate="clipped-ratio",
+        level="sequence",
+        clip="two-sided",
         aggregation="trajectory-mean",
         published=LossSettings(clip_low=3e-4, clip_high=4e-4, **_NO_EXTRAS),
     ),
@@ -165,14 +222,18 @@ ALGORITHMS = {
         paper="arXiv 2506.13585",
         advantages="group-standardised",
         surrogate="clipped-weight",
+        level="token",
+        clip="upper-only",
         aggregation="token-mean",
-        published=LossSettings(clip_low=None, clip_high=0.28, **_NO_EXTRAS),
+        published=LossSettings(clip_high=0.28, **_NO_EXTRAS),
     ),
-    # band_width ours.
-    "fspo": Algorithm(
-        paper="arXiv 2509.09177",
-        advantages="group-standardised",
-        surrogate="length-fair",
+    # Its KL is a part of the reward in the paper, so none here.
+    "rloo": Algorithm(
+        paper="arXiv 2402.14740",
+        advantages="leave-one-out",
+        surrogate="reinforce",
+        level="trajectory",
+        clip="none",
         aggregation="trajectory-mean",
         published=LossSettings(**_NO_EXTRAS),
     ),
@@ -181,15 +242,10 @@ ALGORITHMS = {
         paper="doi 10.1007/BF00992696",
         advantages="batch-mean",
         surrogate="reinforce",
-        aggregation="trajectory-mean",
-        published=LossSettings(**_NO_EXTRAS),
-    ),
-    # Its KL is a part of the reward in the paper, so none here.
-    "rloo": Algorithm(
-        paper="arXiv 2402.14740",
-        advantages="leave-one-out",
-        surrogate="reinforce",
+        level="trajectory",
+        clip="none",
         aggregation="trajectory-mean",
         published=LossSettings(**_NO_EXTRAS),
     ),
 }
+ALGORITHMS["in2x"] = ALGORITHMS["tic-grpo"]  # what recipes call it that were written before the row had its name
