@@ -102,8 +102,8 @@ def test_the_whole_method_can_be_planned(tmp_path, monkeypatch):
 
 
 def test_a_line_tells_the_first_facts_or_the_stages_own():
-    outcome = Outcome("rl", False, 93.4, {"algorithm": "in2x", "table": [], "steps": 1200, "loss": 0.12345, "x": 1})
-    assert outcome_line(outcome) == "rl: 93 s, algorithm in2x, steps 1,200, loss 0.1235"
+    outcome = Outcome("rl", False, 93.4, {"algorithm": "tic-grpo", "table": [], "steps": 1200, "loss": 0.12345, "x": 1})
+    assert outcome_line(outcome) == "rl: 93 s, algorithm tic-grpo, steps 1,200, loss 0.1235"
     assert outcome_line(Outcome("rl", True, 93.4)) == "rl: unchanged, skipped (93 s when it ran)"
     assert outcome_line(Outcome("rl", False, 2.35)) == "rl: 2.4 s"
     assert facts({"a": 1, "summary": "chrF 24.3"}) == ["chrF 24.3"]

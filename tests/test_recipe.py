@@ -127,7 +127,7 @@ def test_translate_and_report_take_the_stages_that_there_are(write):
         (("[sft]", "[sft]\nlr = 0"), "sft.lr: expected a number above 0, got 0"),
         (("[sft]", "[sft]\nwarmup_fraction = 2"), "sft.warmup_fraction: expected at most 1, got 2"),
         (("num_dev = 50", "num_dev = 1.5"), "corpus.num_dev: expected a whole number, got 1.5"),
-        (("[rl]", "[rl]\nalgorithm = 'pppo'"), "rl.algorithm: expected 'in2x', 'grpo',"),
+        (("[rl]", "[rl]\nalgorithm = 'pppo'"), "rl.algorithm: expected 'tic-grpo', 'fspo',"),
         (("[rl]", "[rl]\ndirections = 'en-ja'"), "rl.directions: expected a list, got 'en-ja'"),
         (("[rl]", "[rl]\noptimizer = 3"), "rl.optimizer: expected a table, got 3"),
         (("[rl]", "[rl]\ngroup_size = 7"), "rl: batch_completions must be a multiple of group_size"),

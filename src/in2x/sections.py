@@ -196,7 +196,7 @@ class RlSection(Training):
     lr: Positive = 1e-6
     schedule: Schedule = "constant"
     warmup_fraction: Fraction = 0.0
-    algorithm: Literal["in2x", "grpo", "dr-grpo", "dapo", "gspo", "cispo", "fspo", "reinforce", "rloo"] = "in2x"
+    algorithm: Literal["tic-grpo", "fspo", "grpo", "dr-grpo", "dapo", "gspo", "cispo", "rloo", "reinforce"] = "tic-grpo"
     num_batches: Count = 100
     """Rollout batches; each is followed by batch_completions / mini_batch_completions optimizer steps."""
     batch_completions: Count = 128
@@ -211,17 +211,28 @@ class RlSection(Training):
     reward_weights: dict[str, float] = {"adequacy": 1.0, "naturalness": 0.2, "length": 0.1, "repetition": 0.1}
     chrf_beta: Positive = 2.0
     """Weight of recall in the reward's chrF; deviation from the reference's length is penalised apart."""
+    importance_level: Literal["token", "sequence", "trajectory"] | None = None
+    """Left out, this and the next ones are the algorithm's own (in2x.rl.algorithms)."""
+    clip: Literal["two-sided", "upper-only", "length-fair", "none"] | None = None
     clip_high: Positive | None = None
-    """Left out, this and the next ones are the algorithm's own (in2x.rl.algorithms); in2x: 0.28, none, 3, 0.01."""
-    clip_low: Positive | None = None
-    dual_clip: Annotated[float, Field(gt=1)] | None = None
-    entropy_coefficient: Annotated[float, Field(ge=0)] | None = None
-    kl_coefficient: Annotated[float, Field(ge=0)] | None = None
-    mismatch_cap: Positive | None = None
+    clip_low: Annotated[float, Field(gt=0, lt=1)] | None = None
+    dual_clip: Annotated[float, Field(gt=1)] | Literal["none"] | None = None
+    band_width: Positive | None = None
+    band_centred: bool | None = None
     length_normalise: (
         Literal["as-published", "trajectory-mean", "sequence-mean", "token-mean", "constant-length"] | None
     ) = None
     """What a completion's summed loss is divided by."""
+    entropy_coefficient: Annotated[float, Field(ge=0)] | None = None
+    kl_coefficient: Annotated[float, Field(ge=0)] | None = None
+    kl_estimator: Literal["k2", "k3"] | None = None
+    covariance_control: Literal["none", "clip-cov", "kl-cov"] | None = None
+    covariance_fraction: Annotated[float, Field(gt=0, le=1)] | None = None
+    covariance_kl_coefficient: Annotated[float, Field(ge=0)] | None = None
+    mismatch: Literal["truncate", "mask", "none"] | None = None
+    mismatch_level: Literal["as-loss", "token", "sequence"] | None = None
+    mismatch_floor: Annotated[float, Field(ge=0)] | None = None
+    mismatch_cap: Positive | None = None
     min_group_std: Annotated[float, Field(ge=0)] = 1e-3
     """A group whose rewards deviate less teaches nothing and is dropped."""
     dev_every_batches: Annotated[int, Field(ge=0)] = 10

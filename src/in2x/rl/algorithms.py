@@ -248,4 +248,3 @@ ALGORITHMS = {
         published=LossSettings(**_NO_EXTRAS),
     ),
 }
-ALGORITHMS["in2x"] = ALGORITHMS["tic-grpo"]  # what recipes call it that were written before the row had its name

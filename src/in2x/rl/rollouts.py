@@ -3,6 +3,7 @@
 Legend: P prompts, G group size, B completions, T tokens.
 """
 
+import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +15,7 @@ from in2x.decoding.generate import generate
 from in2x.model.logprobs import completion_logprobs
 from in2x.model.prompts import chat_prompts, chat_stops
 from in2x.rewards.translation import Group
+from in2x.rl.entropy import high_covariance
 from in2x.rl.inputs import LossInputs
 
 
@@ -49,8 +51,9 @@ def sample_groups(
 class Rollouts:
     """Completions with what one rollout batch fixes for all of its updates. First axis B.
 
-    input_ids, completion_mask, old_logprobs, sampling_logprobs, ref_logprobs: B x T, padded on the right;
-    advantages: B. ref_logprobs is None where there is no reference policy.
+    input_ids, completion_mask, old_logprobs, sampling_logprobs, ref_logprobs, high_covariance: B x T, padded on the
+    right; advantages: B. ref_logprobs is None where there is no reference policy, high_covariance (the tokens of
+    in2x.rl.entropy, of one mini-batch) where nothing controls them.
     """
 
     ids: list[str]
@@ -61,6 +64,7 @@ class Rollouts:
     ref_logprobs: torch.Tensor | None
     advantages: torch.Tensor
     temperature: float
+    high_covariance: torch.Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -141,6 +145,18 @@ def micro_batches(rollouts: Rollouts, rows: torch.Tensor, micro_batch_tokens: in
     return [*parts, rows[start:]] if len(rows) else []
 
 
+def with_high_covariance(rollouts: Rollouts, rows: torch.Tensor, settings, generator: torch.Generator) -> Rollouts:
+    """The rollouts with the tokens marked that entropy control is for, in the rows of one mini-batch."""
+    marked = high_covariance(
+        settings, rollouts.old_logprobs[rows], rollouts.advantages[rows], rollouts.completion_mask[rows], generator
+    )
+    if marked is None:
+        return rollouts
+    whole = torch.zeros_like(rollouts.completion_mask)
+    whole[rows] = marked
+    return dataclasses.replace(rollouts, high_covariance=whole)
+
+
 def loss_batches(
     rollouts: Rollouts, rows: torch.Tensor, micro_batch_tokens: int, max_completion_tokens: int
 ) -> list[dict]:
@@ -167,6 +183,7 @@ def policy_loss(algorithm, settings):
                 advantages_B=batch["advantages"],
                 entropy_BT=entropy_BT,
                 ref_logprobs_BT=batch.get("ref_logprobs"),
+                high_covariance_BT=batch.get("high_covariance"),
                 sampling_logprobs_BT=batch["sampling_logprobs"],
                 num_completions=batch["num_completions"],
                 num_tokens=batch["num_tokens"],
@@ -191,7 +208,7 @@ def _columns(rollouts: Rollouts, rows: torch.Tensor) -> dict[str, torch.Tensor]:
     """The tensors of some rows, without the columns that are padding in all of them."""
     width = int(_lengths(rollouts, rows).max())
     names = ["input_ids", "completion_mask", "old_logprobs", "sampling_logprobs"]
-    names += ["ref_logprobs"] if rollouts.ref_logprobs is not None else []
+    names += [name for name in ("ref_logprobs", "high_covariance") if getattr(rollouts, name) is not None]
     tensors = {name: getattr(rollouts, name)[rows, :width] for name in names}
     return tensors | {"advantages": rollouts.advantages[rows]}
 

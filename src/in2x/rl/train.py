@@ -24,8 +24,9 @@ from in2x.rewards.translation import TranslationReward
 from in2x.rl.advantages import informative_groups
 from in2x.rl.algorithms import ALGORITHMS
 from in2x.rl.inputs import LossSettings
+from in2x.rl.measures import importance_spread
 from in2x.rl.rollout_log import COMPONENT, batch_file, read_rollouts, rollout_table
-from in2x.rl.rollouts import collate, loss_batches, policy_loss, sample_groups
+from in2x.rl.rollouts import collate, loss_batches, policy_loss, sample_groups, with_high_covariance
 from in2x.sections import RlSection
 from in2x.training.loop import Loop
 from in2x.training.metrics import progress_bar
@@ -109,9 +110,9 @@ def rollout_batch(
     )
     rewarded = reward(groups)
     rewards_PG = torch.from_numpy(rewarded.composed.rewards_PG).float()
-    algorithm = ALGORITHMS[section.algorithm]
-    advantages_PG = algorithm.advantage(rewards_PG)
+    algorithm, settings = ALGORITHMS[section.algorithm], loss_settings(section)
     informative_P = informative_groups(rewards_PG, floor=section.min_group_std)
+    advantages_PG = algorithm.advantage(rewards_PG, informative_P=informative_P)
     with loop.precision():  # as in the updates, or the ratios would start away from 1
         rollouts = collate(
             groups,
@@ -123,12 +124,18 @@ def rollout_batch(
             section.micro_batch_tokens,
             reference,
         )
-    loss = policy_loss(algorithm, loss_settings(section))
+    loss = policy_loss(algorithm, settings)
     rng = np.random.default_rng([section.seed, batch])
+    generator = torch.Generator().manual_seed(section.seed * 1_000_003 + batch)
     number = section.batch_completions // section.mini_batch_completions
     updates = [
         loop.optimizer_step(
-            loss_batches(rollouts, rows, section.micro_batch_tokens, section.max_completion_tokens),
+            loss_batches(
+                with_high_covariance(rollouts, rows, settings, generator),
+                rows,
+                section.micro_batch_tokens,
+                section.max_completion_tokens,
+            ),
             loss,
             ids=lambda rows=rows: [rollouts.ids[row] for row in rows],
         )
@@ -136,26 +143,22 @@ def rollout_batch(
     ]
     loop.step += number - len(updates)  # mini-batches that had no informative group
     measured = {name: float(np.mean([update[name] for update in updates])) for name in (updates[0] if updates else ())}
+    measured |= importance_spread(measured)
     measured |= _measures(groups, rewarded, informative_P, section, temperature)
     return measured, rollout_table(groups, rewarded, advantages_PG.numpy(), informative_P.numpy(), batch + 1)
 
 
 def loss_settings(section: RlSection) -> LossSettings:
-    """The algorithm's published settings, with what the recipe sets."""
-    chosen = {
-        name: getattr(section, name)
-        for name in (
-            "clip_high",
-            "clip_low",
-            "dual_clip",
-            "entropy_coefficient",
-            "kl_coefficient",
-            "mismatch_cap",
-            "length_normalise",
-        )
-    }
-    published = ALGORITHMS[section.algorithm].published
-    return dataclasses.replace(published, **{name: value for name, value in chosen.items() if value is not None})
+    """The algorithm's published settings, with what the recipe sets.
+
+    Raises:
+        In2xError: the recipe sets something that nothing reads beside its other settings.
+    """
+    algorithm = ALGORITHMS[section.algorithm]
+    chosen = {field.name: getattr(section, field.name) for field in dataclasses.fields(LossSettings)}
+    for name, why in algorithm.unread(**chosen).items():
+        raise In2xError(f"rl.{name}: {why}; take it out, or change what it depends on")
+    return algorithm.settings(**chosen)
 
 
 def _prompts(path: Path, section: RlSection) -> pl.DataFrame:
