@@ -185,6 +185,7 @@ app.command("import")(cli_evaluation.import_)
 app.command()(cli_evaluation.score)
 app.command()(cli_evaluation.compare)
 app.command()(cli_evaluation.judge)
+app.command()(cli_evaluation.challenge)
 app.add_typer(cli_evaluation.campaign, name="campaign")
 
 

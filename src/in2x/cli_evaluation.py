@@ -181,6 +181,27 @@ def judge(
     print(out)
 
 
+def challenge(
+    hypotheses: Annotated[
+        Path | None,
+        typer.Argument(
+            help="Translations: .jsonl (id, hypothesis), .txt or .tsv (id, tab, text). Left out: the sources.",
+            show_default=False,
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="The sources (.jsonl, .txt, .tsv), or the JSON result.")
+    ] = None,
+    categories: Annotated[
+        list[str] | None, typer.Option("--category", help="idioms, slang, register or literary; repeatable; else all.")
+    ] = None,
+) -> None:
+    """Score translations on our English-Japanese challenge set: idioms, slang, register, literary prose."""
+    from in2x.evaluation.challenge.command import challenge_command
+
+    challenge_command(hypotheses, out, categories or ())
+
+
 campaign = typer.Typer(
     no_args_is_help=True, help="Human evaluation with Pearmut: blind campaigns, and judgements back."
 )
