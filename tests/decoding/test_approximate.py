@@ -91,6 +91,44 @@ def test_pruned_stops_when_one_is_left():
     counted = Counted(lambda hypotheses, references: np.tile(np.arange(len(hypotheses))[:, None], len(references)))
     choice = select_pruned([str(i) for i in range(10)], counted, [f"r{i}" for i in range(100)], num_first=5)
     assert (choice.index, choice.expected_utility, counted.num) == (9, 9.0, 50)
+    assert np.isnan(choice.expected_utilities).tolist() == [True] * 9 + [False]
+
+
+def test_pruned_doubles_the_pseudo_references_and_skips_those_without_weight():
+    asked = []
+
+    def utility(hypotheses, references):
+        asked.append(references)
+        return np.ones((len(hypotheses), len(references)))
+
+    references = [f"r{i}" for i in range(30)]
+    select_pruned(["a", "b"], utility, references, [0.0] + [1.0] * 29, num_first=4)
+    assert [len(batch) for batch in asked] == [4, 4, 8, 13]
+    assert sorted(text for batch in asked for text in batch) == sorted(references[1:])
+
+
+def _prefers(first_of):
+    """A utility of "a" and "b": "a" wins by 0.1 against references of one kind, "b" by 1 against the others."""
+
+    def utility(hypotheses, references):
+        return np.array(
+            [[0.1 * (h == "a") if r.startswith(first_of) else float(h == "b") for r in references] for h in hypotheses]
+        )
+
+    return utility
+
+
+def test_pruned_resamples_with_the_weights():
+    references = [f"{kind}{i}" for i in range(40) for kind in ("heavy", "light")]
+    choice = select_pruned(["a", "b"], _prefers("heavy"), references, [1.0, 1e-6] * 40, num_first=20)
+    assert choice.index == 0
+    assert np.isnan(choice.expected_utilities[1])
+
+
+def test_pruned_takes_pseudo_references_in_random_order():
+    # In the order given, the first step would see none that speaks for "b".
+    references = [f"first{i}" for i in range(8)] + [f"other{i}" for i in range(92)]
+    assert select_pruned(["a", "b"], _prefers("first"), references).index == 1
 
 
 def test_pruned_is_reproducible():

@@ -99,6 +99,12 @@ def test_bulk_counts_equal_those_of_each_segment(chunk_characters, monkeypatch):
     assert chrf.corpus_counts([], []).shape == (0, 18)
 
 
+def test_chunks_hold_every_segment_once(monkeypatch):
+    monkeypatch.setattr(chrf, "CHUNK_CHARACTERS", 5)
+    hypotheses, references = ["ab", "a", "", "abcdefgh", "a"], ["a", "bb", "", "", "b"]
+    assert list(chrf._chunks(hypotheses, references)) == [slice(0, 2), slice(2, 4), slice(4, 5)]
+
+
 def test_mean_reference_by_hand():
     # Mean of "ab" (weight 3/4) and "ac" (1/4): a 1, b .75, c .25; ab .75, ac .25. "ab" has 1.75 of 2 and .75 of 1,
     # the mean reference 2 and 1 in all: precision = recall = (1.75 / 2 + .75) / 2.

@@ -5,9 +5,20 @@
 | select (exact) | H R | nothing |
 | select_aggregated | none; chrF against one mean reference, time linear in H + R | the mean over references |
 | select_coarse_to_fine | keep R, after the above | candidates that the mean reference ranks below `keep` |
-| select_pruned | H R at most, often H R / 4 | candidates that lose on a sample of the pseudo-references |
+| select_pruned | H R at most; less, the more R there are | candidates that lose on a sample of the pseudo-references |
 
-chrF itself needs none of them: the exact matrix costs less than counting n-grams does.
+How often they choose as exact MBR does, on the outputs of WMT23's 16 systems (English to Japanese, 2,074 segments;
+`benchmarks/mbr_agreement.py`), for the utilities chrF and BLEU, with points of the utility lost on average:
+
+| method | utilities asked for | chrF agrees, lost | BLEU agrees, lost |
+|---|---|---|---|
+| aggregated (always chrF) | 0 % | 90.6 %, 0.08 | 65.8 %, 0.85 |
+| coarse to fine, keep 4 | 27 % | 99.6 %, 0.01 | 96.3 %, 0.06 |
+| coarse to fine, keep 8 | 54 % | 100 %, 0.00 | 99.7 %, 0.00 |
+| pruned | 86 % | 97.9 %, 0.03 | 98.2 %, 0.02 |
+| pruned, num_first 4, confidence 0.9 | 56 % | 76.8 %, 0.64 | 77.9 %, 0.64 |
+
+chrF itself needs none of them: the exact matrix costs little more than counting the n-grams does.
 
 Legend: H distinct candidates, S pseudo-references as given, with duplicates, D distinct ones, A candidates still alive.
 """

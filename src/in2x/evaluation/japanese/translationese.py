@@ -39,6 +39,7 @@ MARKERS = (
     _marker("の一つだ", 1.9, "is one of", r"(?<!うち)の[1１一]つ(?:です|である|だ|で|は|と)"),
     _marker("それは", 1.7, "it is", _OPENING + rf"それは[^。]{{1,60}}{_COPULA}(?=[。！]|$)"),
     _marker("を意味する", 2.0, "means", r"を意味(?:し|する)"),
+    _marker("なぜなら", 2.0, "because, after the fact", r"なぜなら"),
     _marker("しかし", 2.0, "But at the beginning", _OPENING + r"しかし"),
     _marker("自身", 2.0, "himself, itself", r"(?:彼|彼女|私|あなた|自分|それ|彼ら)(?:自身|自体)"),
     _marker("を持っている", 1.8, "have", r"を(?:持っ|もっ)て(?:い|お)|を持ち|を持つ"),
@@ -48,6 +49,7 @@ MARKERS = (
     _marker("することを", 1.6, "to do, as an object", r"することを"),
     _marker("人々", 1.6, "people", r"人々"),
     _marker("そして", 1.6, "And at the beginning", _OPENING + r"そして"),
+    _marker("ことだ", 1.5, "it is to, the thing is that", rf"(?<!という)こと{_COPULA}(?=[。！]|$)"),
     _marker("非常に", 1.5, "very", r"非常に"),
     _marker("必要がある", 1.4, "need to", r"必要があ"),
     _marker("ように見える", 1.4, "seems", r"ように(?:見え|思え|思われ|感じ)"),
@@ -57,7 +59,6 @@ MARKERS = (
     _marker("多くの", 1.1, "many", r"多くの"),
     _marker("によって〜れる", 1.1, "by, with a passive", r"に(?:よって|より)[^。、]{0,25}(?:れ|られ)(?:る|た|ま|て)"),
     _marker("最も", 0.9, "most", r"最も"),
-    _marker("ことで", 0.6, "by doing", r"こと(?:で(?!あ|す|し|は|も)|によ)"),
     _marker("のような", 0.5, "such as", r"のような"),
 )  # fmt: skip
 DENSE_WEIGHT = 3.5  # markers in one sentence that together weigh this much
