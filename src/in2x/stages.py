@@ -54,7 +54,7 @@ STAGES = {
     ), reads_unfinished=True),
 }  # fmt: skip
 
-NO_EFFECT = ("checkpoint_seconds",)
+NO_EFFECT = ("checkpoint_seconds", "keep_last", "peak_tflops", "trackers", "trackers_online")
 """Settings that leave the result as it is: changing them makes no folder stale."""
 
 
@@ -74,19 +74,29 @@ def run_stage(recipe: Recipe, name: str) -> Outcome:
     Raises:
         In2xError: an input has not been completed under this recipe, or the stage itself refuses.
     """
-    stage, folder, prints = STAGES[name], recipe.folder / name, fingerprints(recipe)
+    prints = fingerprints(recipe)
+    return run_in(recipe.folder / name, recipe, name, inputs_of(recipe, name, prints), prints)
+
+
+def inputs_of(recipe: Recipe, name: str, prints: Mapping[str, str]) -> dict[str, Path]:
+    """The folders that a stage reads; refuses those that are not complete under this recipe."""
+    stage = STAGES[name]
     inputs = {need: recipe.folder / need for need in stage.reads(recipe)}
     for need, where in inputs.items():
         if not stage.reads_unfinished and not artifacts.is_complete(where, prints[need]):
             raise In2xError(f"{name} needs {need}, and {where} {_state(where, prints[need])}; run that stage first, "
                             "or the whole recipe with `in2x run`")  # fmt: skip
-    if artifacts.is_complete(folder, prints[name]):
-        found = artifacts.manifest(folder)
+    return inputs
+
+
+def run_in(folder: Path, recipe: Recipe, name: str, inputs: Mapping[str, Path], prints: Mapping[str, str]) -> Outcome:
+    """Run a stage of the recipe in `folder`, unless what is there is complete and has the stage's fingerprint."""
+    if found := distributed.on_main(lambda: _complete(folder, prints[name])):
         return Outcome(name, True, found["seconds"], found["results"])
+    stage, section = STAGES[name], getattr(recipe, name)
     module = importlib.import_module(stage.module)
     _use_threads(recipe.threads)
     silence_transformers()
-    section = getattr(recipe, name)
     input_prints = _input_prints(recipe, name, prints)
     prepare = functools.partial(
         artifacts.open_stage, folder, name, prints[name], section.model_dump(mode="json"), input_prints
@@ -94,12 +104,15 @@ def run_stage(recipe: Recipe, name: str) -> Outcome:
     distributed.on_main(prepare)
     if stage.parallel:
         _at_work(module, section, folder, inputs)
-    elif distributed.is_main():
-        with distributed.alone():
-            _at_work(module, section, folder, inputs)
-    distributed.barrier()
-    results = artifacts.manifest(folder)["results"]
-    return Outcome(name, False, artifacts.manifest(folder)["seconds"], results)
+    else:
+        distributed.on_main(lambda: _at_work(module, section, folder, inputs))
+    found = distributed.on_main(lambda: artifacts.manifest(folder))
+    return Outcome(name, False, found["seconds"], found["results"])
+
+
+def _complete(folder: Path, print_: str) -> dict | None:
+    """The manifest of what is complete and has this fingerprint."""
+    return artifacts.manifest(folder) if artifacts.is_complete(folder, print_) else None
 
 
 def _at_work(module, section, folder: Path, inputs: Mapping[str, Path]) -> None:
