@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from in2x.rewards.compose import compose
+from in2x.rewards.compose import Cap, compose
 
 ALL_PASSED = np.ones((1, 4), dtype=bool)
 
@@ -132,3 +132,69 @@ def test_bad_input(changes, message):
     }
     with pytest.raises(ValueError, match=message):
         compose(**arguments | changes)
+
+
+def test_the_cap_by_hand():
+    # adequacy has the median .25: factors [0, .5, 1, 1] at width .1. naturalness is standardised to [1, -1, -1, 1].
+    components = {"adequacy": np.array([[0.1, 0.2, 0.3, 0.4]]), "naturalness": np.array([[3.0, 1, 1, 3]])}
+    weights = {"adequacy": 0.0, "naturalness": 1.0}
+    capped = compose(components, ALL_PASSED, weights, cap=Cap(quantile=0.5, width=0.1)).rewards_PG
+    np.testing.assert_allclose(capped, [[0.0, -1, -1, 1]])
+    components["naturalness"] = np.array([[1.0, 3, 1, 3]])
+    capped = compose(components, ALL_PASSED, weights, cap=Cap(quantile=0.5, width=0.1)).rewards_PG
+    np.testing.assert_allclose(capped, [[-1, 0.5, -1, 1]])
+
+
+def test_the_cap_takes_the_larger_threshold_and_leaves_losses_and_other_components():
+    components, passed = _random()
+    capped = compose(components, passed, WEIGHTS, cap=Cap("chrf", ("judge",), quantile=0.2, floor=9.0, width=0.5))
+    without_gains = {**components}
+    whole = compose(components, passed, WEIGHTS).rewards_PG
+    judge_only = compose(without_gains, passed, {"judge": 0.5}).rewards_PG
+    expected = np.where(passed, whole - np.maximum(judge_only, 0), np.nan)
+    np.testing.assert_allclose(np.where(passed, capped.rewards_PG, np.nan), expected, atol=1e-12)
+
+
+def test_a_cap_where_the_gate_was_not_measured_changes_nothing():
+    components, passed = _random()
+    components["chrf"][:] = np.nan
+    plain = compose(components, passed, WEIGHTS).rewards_PG
+    np.testing.assert_array_equal(
+        compose(components, passed, WEIGHTS, cap=Cap("chrf", ("judge",), 0.5)).rewards_PG, plain
+    )
+
+
+def test_each_group_by_its_own_weights():
+    components, passed = _random()
+    weights = [WEIGHTS, {"judge": 1.0}, WEIGHTS, {"length": 2.0}, {"chrf": 1.0}]
+    components["judge"][4] = np.nan  # not asked for there
+    mixed = compose(components, passed, weights).rewards_PG
+    for p, own in enumerate(weights):
+        alone = compose({n: v[p : p + 1] for n, v in components.items()}, passed[p : p + 1], own).rewards_PG
+        np.testing.assert_array_equal(mixed[p : p + 1], alone)
+
+
+def test_unscorable_members_move_no_other_and_get_the_mean():
+    components, passed = _random()
+    unscorable = np.zeros(passed.shape, bool)
+    unscorable[:, 2] = True
+    found = compose(components, passed, WEIGHTS, unscorable_PG=unscorable).rewards_PG
+    others = np.arange(passed.shape[1]) != 2
+    left = {name: value[:, others] for name, value in components.items()}
+    np.testing.assert_allclose(found[:, others], compose(left, passed[:, others], WEIGHTS).rewards_PG)
+    counted = passed[:, 2]
+    np.testing.assert_allclose(found[counted, 2], found[counted][:, others].mean(axis=1))
+
+
+@pytest.mark.parametrize("settings", [{}, {"quantile": 1.1}, {"floor": 0.1, "width": 0.0}])
+def test_caps_that_cannot_be(settings):
+    with pytest.raises(ValueError, match="Cap"):
+        Cap(**settings)
+
+
+def test_weights_for_another_number_of_groups_are_refused():
+    components, passed = _random()
+    with pytest.raises(ValueError, match="weights of 2 groups, but there are 5"):
+        compose(components, passed, [WEIGHTS, WEIGHTS])
+    with pytest.raises(ValueError, match="no component 'adequacy'"):
+        compose(components, passed, WEIGHTS, cap=Cap(floor=0.5))

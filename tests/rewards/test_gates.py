@@ -3,6 +3,7 @@
 import pytest
 
 from in2x.rewards import gates
+from in2x.rewards.gates import check_gates, leaked, wrong_language
 
 SOURCE = "The quick brown fox jumps over the lazy dog near the river bank."
 HYPOTHESIS = "素早い茶色の狐が川岸の近くで怠け者の犬を飛び越える。"
@@ -162,3 +163,68 @@ def test_loops(text, period):
 def test_a_looping_source_may_be_answered_with_a_loop():
     assert gates.degenerate("は" * 30, "ha" * 30) is None
     assert gates.degenerate("は" * 30, "ha" * 3) is not None
+
+
+@pytest.mark.parametrize(
+    ("hypothesis", "source", "english"),
+    [
+        (
+            "MicrosoftのVisual Studio Codeを使う。",
+            "I use Microsoft Visual Studio Code.",
+            "I like to use it so very much.",
+        ),
+        ("`pip install in2x`を実行。", "Run `pip install in2x`.", "Then run `pip install in2x` now."),
+        ("user_nameとgetValue()を渡す。", "Pass user_name and getValue().", "Please pass user_name and getValue()."),
+    ],
+)
+def test_code_mixed_spans_are_not_counted(hypothesis, source, english):
+    assert wrong_language(hypothesis, "ja", source) is None
+    assert wrong_language(english, "ja", source).startswith("language")
+
+
+def test_a_name_counts_where_the_source_does_not_have_it():
+    assert wrong_language("MicrosoftのVisual Studio Codeを使う。", "ja", "I use an editor.").startswith("language")
+
+
+def test_nothing_but_names_is_no_translation_of_a_source_that_says_more():
+    assert wrong_language("Visual Studio Code", "ja", "You can try Visual Studio Code").startswith("language")
+
+
+def test_names_alone_pass_where_the_source_is_names_alone():
+    assert wrong_language("NATO IMF", "ja", "NATO IMF") is None
+    assert wrong_language("Dear Friend", "ja", "Dear friend, come") is not None
+
+
+PROMPT = "Translate into polite Japanese:\nHe goes to school."
+
+
+@pytest.mark.parametrize(
+    ("hypothesis", "what"),
+    [
+        ("Translate into polite Japanese: 彼は学校へ行きます。", "the prompt's instruction"),
+        ("彼は学校へ行きます。\nTranslate into English:", "an instruction"),
+        ("彼は行きます。\nUser: もう一度", "a role"),
+        ("日本語訳：彼は学校へ行きます。", "an announcement"),
+        ("以下は翻訳です。彼は学校へ行きます。", "an announcement"),
+        ("Here is the translation: 彼は学校へ行きます。", "an announcement"),
+    ],
+)
+def test_leakage(hypothesis, what):
+    assert leaked(hypothesis, "He goes to school.", PROMPT) == f"leakage: {what}"
+    assert leaked(hypothesis, f"{hypothesis} He goes.", f"{hypothesis} He goes.") is None
+
+
+@pytest.mark.parametrize(
+    "hypothesis", ["彼は学校へ行きます。", "翻訳は難しい。", "訳は三つある。", "以下の人が来た。", "Here is a dog."]
+)
+def test_what_is_no_leakage(hypothesis):
+    assert leaked(hypothesis, "He goes to school.", PROMPT) is None
+
+
+def test_tasks_that_are_no_translation_are_held_to_form_alone():
+    text = "Answer: 4"
+    assert check_gates(text, text, "ja", True, task="maths") is None
+    assert check_gates(text, text, "ja", True) is not None
+    assert check_gates("", "q", "ja", True, task="maths") == "empty"
+    assert check_gates("4", "q", "ja", False, task="maths").startswith("truncated")
+    assert check_gates("User: 4", "q", "ja", True, task="maths") == "leakage: a role"

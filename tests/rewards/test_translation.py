@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from in2x.records import Completion
-from in2x.rewards.translation import COMPONENTS, Group, TranslationReward
+from in2x.rewards.translation import Group, TranslationReward
 
 REFERENCE = "彼は毎日学校へ行きます。"
 
@@ -52,4 +52,3 @@ def test_components_without_weight_are_not_computed():
     assert set(make({"adequacy": 1.0, "naturalness": 0.0})([group(completion(REFERENCE))]).components_PG) == {
         "adequacy"
     }
-    assert set(COMPONENTS) == {"adequacy", "naturalness", "length", "repetition", "numbers", "markup"}

@@ -4,7 +4,7 @@
 pays for padding, and with beta 1 a policy that is unsure of the rest writes less and less. So the score is chrF2 times
 a length factor, BLEU's brevity penalty taken in both directions: the best length is the reference's.
 
-P prompts, G group size. BLEU is left to corpus evaluation: on one sentence it is mostly smoothing.
+P prompts, G group size. On one sentence BLEU is mostly smoothing: it is an option, not the default.
 """
 
 from __future__ import annotations
@@ -45,3 +45,14 @@ def chrf_scores(
             factors_G = [length_factor(hypothesis, reference) for hypothesis in group]
             scores_PG[p] = chrf.f_scores(counts_GK, beta) / 100 * factors_G
     return scores_PG
+
+
+def bleu_scores(hypotheses: Sequence[str], reference: str, target_language: str) -> np.ndarray:
+    """Sentence BLEU of G hypotheses against one reference, on [0, 1], cut by the target language's tokenizer.
+
+    Raises:
+        RuntimeError: the tokenizer is not installed.
+    """
+    from in2x.evaluation.sentence_bleu import pairwise_bleu
+
+    return pairwise_bleu(list(hypotheses), [reference], target_language)[:, 0] / 100

@@ -9,11 +9,20 @@ A constant floor was the alternative. To lie below every possible sum it would n
 -sqrt(G - 1) * sum |weights|, and after the advantage's own standardisation such an outlier squeezes the
 passed members together, so that one failure hides which of the others are better. A group in which all failed
 gets the same reward everywhere: zero advantage, it teaches nothing.
+
+Mixed tasks. Each group may have weights of its own; a component that has none in a group isn't read there.
+
+The unscorable. A member that a component failed on moves no other member, and gets the mean reward of the others of
+its group: an advantage of exactly 0 after centring, neither praise nor blame. A group with fewer than two others gets
+the same reward everywhere.
+
+The cap. With `Cap`, a member whose adequacy is low for its group, or below a floor, loses what it gained by other
+components such as naturalness: see there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,13 +43,40 @@ class Composed:
     passed_fraction: float
 
 
+@dataclass(frozen=True)
+class Cap:
+    """What a member may gain by the components `capped` where its component `gate` is low. Losses are never capped.
+
+    With threshold t, the larger of the group's `quantile` of the gate and the `floor` (either may be None), a positive
+    standardised term is multiplied by clip(1 + (gate - t) / width, 0, 1): whole at t, gone at t - width, linear
+    between. quantile on [0, 1]; floor and width in the gate's own unit.
+    """
+
+    gate: str = "adequacy"
+    capped: tuple[str, ...] = ("naturalness", "rubric")
+    quantile: float | None = None
+    floor: float | None = None
+    width: float = 0.1
+
+    def __post_init__(self) -> None:
+        if self.quantile is None and self.floor is None:
+            raise ValueError("Cap: expected a quantile, a floor or both")
+        if not (self.quantile is None or 0 <= self.quantile <= 1) or not self.width > 0:
+            raise ValueError(f"Cap: expected 0 <= quantile <= 1 and width > 0, got {self.quantile} and {self.width}")
+
+
 def compose(
     components_PG: Mapping[str, np.ndarray],
     gates_passed_PG: np.ndarray,
-    weights: Mapping[str, float],
+    weights: Mapping[str, float] | Sequence[Mapping[str, float]],
     floor_distance: float = 1.0,
+    *,
+    unscorable_PG: np.ndarray | None = None,
+    cap: Cap | None = None,
 ) -> Composed:
     """Standardise every component over the passed members of each group, weigh, sum, and floor the rest.
+
+    `weights` are those of all groups, or a list of P, one for each group.
 
     The std is the population's. A component that is constant over the passed members of a group, or that was
     not measured for that group (NaN for all of them), contributes 0 there; values of failed members are never
@@ -52,17 +88,51 @@ def compose(
     """
     passed_PG = np.asarray(gates_passed_PG, dtype=bool)
     values = {name: np.asarray(value, dtype=np.float64) for name, value in components_PG.items()}
-    _check(values, passed_PG, weights, floor_distance)
+    weights_P = [weights] * len(passed_PG) if isinstance(weights, Mapping) else list(weights)
+    _check(values, passed_PG, weights_P, floor_distance)
+    unscorable_PG = np.zeros(passed_PG.shape, dtype=bool) if unscorable_PG is None else unscorable_PG & passed_PG
+    counted_PG = passed_PG & ~unscorable_PG
+    factor_PG = _cap_factor(cap, values, counted_PG)
     rewards_PG = np.zeros(passed_PG.shape)
-    for name, weight in weights.items():
-        rewards_PG += weight * _standardise(name, values[name], passed_PG)
-    distance = floor_distance * sum(abs(weight) for weight in weights.values())
-    # The passed members average 0 and the failed ones stand at 0 so far: the minimum is a passed member's,
+    for name in dict.fromkeys(name for own in weights_P for name in own):
+        weight_P1 = np.array([[own.get(name, 0.0)] for own in weights_P])
+        gains_PG = _standardise(name, values[name], counted_PG & (weight_P1 != 0))
+        if factor_PG is not None and name in cap.capped:
+            gains_PG = np.where(gains_PG > 0, gains_PG * factor_PG, gains_PG)
+        rewards_PG += weight_P1 * gains_PG
+    distance_P1 = np.array([[floor_distance * sum(abs(weight) for weight in own.values())] for own in weights_P])
+    # The counted members average 0 or less and the failed ones stand at 0 so far: the minimum is a counted member's,
     # or 0 where all failed.
     lowest_P1 = rewards_PG.min(axis=1, keepdims=True)
-    rewards_PG = np.where(passed_PG, rewards_PG, lowest_P1 - distance)
+    rewards_PG = np.where(passed_PG, rewards_PG, lowest_P1 - distance_P1)
+    rewards_PG = _without_unscorable(rewards_PG, unscorable_PG)
     means = {name: _mean(value[passed_PG]) for name, value in values.items()}
     return Composed(rewards_PG, means, float(passed_PG.mean()))
+
+
+def _cap_factor(cap: Cap | None, values: Mapping[str, np.ndarray], counted_PG: np.ndarray) -> np.ndarray | None:
+    """The share of its gains that each member keeps, P x G; 1 in groups where the gate was not measured."""
+    if cap is None:
+        return None
+    if cap.gate not in values:
+        raise ValueError(f"cap: no component {cap.gate!r}; there are {sorted(values)}")
+    gate_PG = np.where(counted_PG, values[cap.gate], np.nan)
+    factor_PG = np.ones(gate_PG.shape)
+    for p in np.flatnonzero(np.isfinite(gate_PG).any(axis=1)):
+        thresholds = [] if cap.quantile is None else [np.nanquantile(gate_PG[p], cap.quantile)]
+        thresholds += [] if cap.floor is None else [cap.floor]
+        factor_PG[p] = np.clip(1 + (gate_PG[p] - max(thresholds)) / cap.width, 0.0, 1.0)
+    return np.nan_to_num(factor_PG, nan=1.0)
+
+
+def _without_unscorable(rewards_PG: np.ndarray, unscorable_PG: np.ndarray) -> np.ndarray:
+    """Give unscorable members their group's mean; where fewer than two others are left, everyone."""
+    if not unscorable_PG.any():
+        return rewards_PG
+    scored_PG = ~unscorable_PG
+    count_P1 = scored_PG.sum(axis=1, keepdims=True)
+    mean_P1 = np.where(scored_PG, rewards_PG, 0.0).sum(axis=1, keepdims=True) / np.maximum(count_P1, 1)
+    return np.where(unscorable_PG | (unscorable_PG.any(axis=1, keepdims=True) & (count_P1 < 2)), mean_P1, rewards_PG)
 
 
 def _standardise(name: str, values_PG: np.ndarray, passed_PG: np.ndarray) -> np.ndarray:
@@ -90,7 +160,7 @@ def _mean(values: np.ndarray) -> float:
 def _check(
     values: Mapping[str, np.ndarray],
     passed_PG: np.ndarray,
-    weights: Mapping[str, float],
+    weights_P: Sequence[Mapping[str, float]],
     floor_distance: float,
 ) -> None:
     if passed_PG.ndim != 2 or passed_PG.size == 0:
@@ -98,12 +168,15 @@ def _check(
     for name, value in values.items():
         if value.shape != passed_PG.shape:
             raise ValueError(f"component {name!r}: expected shape {passed_PG.shape}, got {value.shape}")
-    unknown = sorted(set(weights) - set(values))
-    if unknown:
-        raise ValueError(f"weights for unknown components {unknown}; there are {sorted(values)}")
-    if not all(np.isfinite(weight) for weight in weights.values()):
-        raise ValueError(f"weights must be finite, got {dict(weights)}")
-    if not any(weights.values()):
-        raise ValueError("at least one component needs a non-zero weight")
+    if len(weights_P) != len(passed_PG):
+        raise ValueError(f"weights of {len(weights_P)} groups, but there are {len(passed_PG)}")
+    for weights in weights_P:
+        unknown = sorted(set(weights) - set(values))
+        if unknown:
+            raise ValueError(f"weights for unknown components {unknown}; there are {sorted(values)}")
+        if not all(np.isfinite(weight) for weight in weights.values()):
+            raise ValueError(f"weights must be finite, got {dict(weights)}")
+        if not any(weights.values()):
+            raise ValueError("at least one component needs a non-zero weight")
     if not floor_distance > 0:
         raise ValueError(f"floor_distance: expected a positive distance, got {floor_distance}")

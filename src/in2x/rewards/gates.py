@@ -13,6 +13,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from in2x.evaluation.japanese.document import CODE
 from in2x.rewards.rules import PROTECTED
 
 # The script(s) a language is written in, by primary BCP 47 subtag; Japanese has its own rule below.
@@ -72,22 +73,70 @@ SPECIAL_TOKENS = re.compile(
 )
 LOOP_MAX_PERIOD, LOOP_MIN_REPEATS, LOOP_MIN_CHARS = 128, 4, 24
 
+_CAPITAL, _LETTER = "A-ZÀ-ÖØ-ÞΑ-ΩА-Я", "A-Za-zÀ-ÖØ-öø-ÿΑ-ωА-я0-9"
+NAME = re.compile(rf"(?<![{_LETTER}-])[{_CAPITAL}][{_LETTER}]*(?:['’.-][{_LETTER}]+)*")
+IDENTIFIER = re.compile(r"[A-Za-z0-9]+(?:[_.][A-Za-z0-9]+)+(?:\(\))?|[a-z]+[A-Z]\w*|[A-Za-z]\w*\(\)", re.ASCII)
+ROLE_LINE = re.compile(r"^\s*(?:user|assistant|system|human)\s*[:：]", re.IGNORECASE | re.MULTILINE)
+INSTRUCTION = re.compile(
+    r"^\s*(?:Translate (?:the following .{0,30})?(?:in)?to [A-Z]\w+|Say it differently:)", re.IGNORECASE | re.MULTILINE
+)
+PREAMBLE = re.compile(
+    r"\s*(?:(?:sure|certainly|of course)[,!.:]\s+here|here(?:'s|’s| is| are) (?:the|a|my|your) \w*\s*translation"
+    r"|(?:japanese |english |chinese )?translation\s*[:：]|(?:日本語訳|翻訳|訳文|和訳)\s*[:：]"
+    r"|以下[はがに].{0,12}(?:翻訳|訳)(?:です|文))",
+    re.IGNORECASE,
+)
+MIN_INSTRUCTION_LETTERS = 12
+TRANSLATION_TASKS = ("translate", "register", "paragraph", "document", "paraphrase", "glossary", "style")
+"""Tasks whose completions are held against the source; of others only the form is looked at."""
 
-def check_gates(hypothesis: str, source: str, target_language: str, finished: bool) -> str | None:
+
+def check_gates(
+    hypothesis: str,
+    source: str,
+    target_language: str,
+    finished: bool,
+    *,
+    prompt: str = "",
+    task: str = "translate",
+) -> str | None:
     """Run all gates, cheapest and most specific first; returns the first reason, or None when all are passed.
+
+    A task that is no translation (see TRANSLATION_TASKS) has no source to copy and no language to keep to.
 
     Raises:
         ValueError: a target language without a row in the script table.
     """
+    form = empty(hypothesis) or truncated(finished) or unparseable(hypothesis, source)
+    if task not in TRANSLATION_TASKS:
+        return form or leaked(hypothesis, source, prompt) or degenerate(hypothesis, source)
     _target_scripts(target_language)
     return (
-        empty(hypothesis)
-        or truncated(finished)
-        or unparseable(hypothesis, source)
+        form
         or copied(hypothesis, source, target_language)
-        or wrong_language(hypothesis, target_language)
+        or wrong_language(hypothesis, target_language, source)
+        or leaked(hypothesis, source, prompt)
         or degenerate(hypothesis, source)
     )
+
+
+def leaked(hypothesis: str, source: str, prompt: str = "") -> str | None:
+    """Fail on what belongs to the conversation and not to the translation, unless the source has it too.
+
+    That is the prompt's own instruction (its lines that are not of the source), or one as in2x.instruct.prompts writes
+    them; a line that begins with a role ("User:"); an announcement in front ("Here is the translation", 日本語訳：).
+    """
+    written = _normalise(hypothesis)
+    for line in prompt.splitlines():
+        instruction = _normalise(line)
+        if len(instruction) >= MIN_INSTRUCTION_LETTERS and line not in source and instruction in written:
+            return "leakage: the prompt's instruction"
+    for what, pattern in (("an instruction", INSTRUCTION), ("a role", ROLE_LINE)):
+        if pattern.search(hypothesis) and not pattern.search(source):
+            return f"leakage: {what}"
+    if PREAMBLE.match(hypothesis) and not PREAMBLE.match(source):
+        return "leakage: an announcement"
+    return None
 
 
 def empty(hypothesis: str) -> str | None:
@@ -132,13 +181,17 @@ def copied(hypothesis: str, source: str, target_language: str) -> str | None:
     return f"copy: {share:.0%} of the source repeated" if share >= MAX_COPIED_SHARE else None
 
 
-def wrong_language(hypothesis: str, target_language: str) -> str | None:
+def wrong_language(hypothesis: str, target_language: str, source: str = "") -> str | None:
     """Fail when too few letters are in a script of the target language; text without letters passes.
 
-    URLs, placeholders and tags are not counted. Japanese needs kana too, see `_not_japanese`.
+    URLs, placeholders, tags, code, and names of the source in its own letters are not counted, as long as something
+    else is left, or the source has nothing else either. Japanese needs kana too, see `_not_japanese`.
     """
     scripts = _target_scripts(target_language)
-    letters = _scripts(hypothesis)
+    prose = without_mixed(hypothesis, source)
+    if not _scripts(prose) and _scripts(without_mixed(source, source)):
+        prose = hypothesis
+    letters = _scripts(prose)
     if not letters:
         return None
     share = sum(letters[script] for script in scripts) / letters.total()
@@ -146,7 +199,7 @@ def wrong_language(hypothesis: str, target_language: str) -> str | None:
         wanted = "kana or kanji" if "KANA" in scripts else " or ".join(sorted(scripts)).lower()
         return f"language: {share:.0%} of letters are {wanted}"
     if "KANA" in scripts:
-        return _not_japanese(_without_protected(hypothesis), letters)
+        return _not_japanese(_without_protected(prose), letters)
     if scripts == {"HAN"} and letters["KANA"] > MIN_KANA_SHARE * (letters["KANA"] + letters["HAN"]):
         return "language: kana in Chinese"
     return None
@@ -159,6 +212,32 @@ def degenerate(hypothesis: str, source: str = "") -> str | None:
     """
     period = _loop_period(hypothesis)
     return f"repetition: loop of {period} characters" if period and not _loop_period(source) else None
+
+
+def without_mixed(text: str, source: str) -> str:
+    """The text without its code-mixed spans: code, identifiers, and names that the source has in the same letters.
+
+    A name is a word with a capital, elsewhere than at the beginning of a sentence of the source, or with two of them.
+    """
+    names = _names(source)
+    text = IDENTIFIER.sub(" ", PROTECTED.sub(" ", CODE.sub(" ", text)))
+    return NAME.sub(lambda match: " " if match.group() in names else match.group(), text)
+
+
+@lru_cache(maxsize=1 << 12)
+def _names(source: str) -> frozenset[str]:
+    return frozenset(
+        match.group()
+        for match in NAME.finditer(source)
+        if sum(char.isupper() for char in match.group()) > 1
+        or source[: match.start()].rstrip(" \"'“‘(").rstrip()[-1:] not in ("", ".", "!", "?", ":", "\n")
+    )
+
+
+def scripts_differ(source: str, target_language: str) -> bool:
+    """Whether the source is mostly in a script that the target language is not written in."""
+    letters = _scripts(source)
+    return bool(letters) and letters.most_common(1)[0][0] not in _target_scripts(target_language)
 
 
 def _not_japanese(text: str, letters: Counter[str]) -> str | None:
@@ -220,8 +299,12 @@ def _loop_period(text: str) -> int:
     """Return the shortest period that loops, 0 if none; O(128 n) for n characters, whitespace removed."""
     codes = np.frombuffer("".join(text.split()).encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
     for period in range(1, min(LOOP_MAX_PERIOD, codes.size // LOOP_MIN_REPEATS) + 1):
-        breaks = np.flatnonzero(codes[period:] != codes[:-period])
-        longest = int(np.diff(breaks, prepend=-1, append=codes.size - period).max()) - 1 + period
-        if longest >= max(LOOP_MIN_REPEATS * period, LOOP_MIN_CHARS):
+        needed = max(LOOP_MIN_REPEATS * period, LOOP_MIN_CHARS) - period  # characters in a row equal to the one before
+        equal = codes[period:] == codes[:-period]
+        if np.count_nonzero(equal) < needed:
+            continue
+        breaks = np.flatnonzero(~equal)
+        longest = int(np.diff(breaks, prepend=-1, append=equal.size).max()) - 1
+        if longest >= needed:
             return period
     return 0

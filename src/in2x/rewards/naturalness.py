@@ -19,6 +19,9 @@ PHRASE = re.compile(
     r"[^はがをにでともへの、。！？\s]*[はがをにでともへの、]|[^はがをにでともへの、。！？\s]+[。！？]?|[。！？\s]+"
 )
 
+LARGE_BATCH, SMALL_BATCH = 256, 64
+"""Texts of one forward pass: all of them where they are few, else so many that they stay in a processor's cache."""
+
 
 def load(path, *, from_language_model: bool = False):
     """The preference model of a folder; `from_language_model` puts a fresh head on a language model's body."""
@@ -47,17 +50,32 @@ def encode(tokenizer, texts: list[str], max_tokens: int = 256) -> dict[str, torc
 
 
 @torch.inference_mode()
-def naturalness(model, tokenizer, texts: list[str], batch_size: int = 256) -> np.ndarray:
-    """Score of each text, on the logit scale of the Bradley-Terry model: differences are log-odds. Shape B."""
+def naturalness(model, tokenizer, texts: list[str]) -> np.ndarray:
+    """Score of each text, on the logit scale of the Bradley-Terry model: differences are log-odds. Shape B.
+
+    Less what its length predicts, where the model is corrected for length (see `correct_for_length`).
+    """
     model.eval()
     distinct = sorted(set(texts), key=len)
     scores: dict[str, float] = {}
+    batch_size = LARGE_BATCH if len(distinct) <= LARGE_BATCH else SMALL_BATCH
     for start in range(0, len(distinct), batch_size):
         batch = distinct[start : start + batch_size]
         encoded = {name: tensor.to(model.device) for name, tensor in encode(tokenizer, batch).items()}
         logits = model(**encoded).logits.squeeze(-1)
         scores |= dict(zip(batch, logits.tolist(), strict=True))
-    return np.array([scores[text] for text in texts])
+    found_B, slope = np.array([scores[text] for text in texts]), length_correction(model)
+    return found_B - slope * np.log1p([len(text) for text in texts]) if slope else found_B
+
+
+def correct_for_length(model, slope: float) -> None:
+    """Let `naturalness` take slope * ln(1 + characters) away from every score; the model's config keeps it."""
+    model.config.length_slope = float(slope)
+
+
+def length_correction(model) -> float:
+    """The slope that is taken away; 0 where the model is not corrected."""
+    return float(getattr(model.config, "length_slope", 0.0))
 
 
 def bradley_terry_loss(model, batch: dict) -> tuple[torch.Tensor, dict]:

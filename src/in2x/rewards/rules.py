@@ -116,6 +116,13 @@ def protected_spans(text: str) -> list[str]:
     return [span.rstrip(".,;:!?)]'") if span.startswith("http") else span for span in spans]
 
 
+def kanji_number(numeral: str) -> str:
+    """The value of a kanji numeral in digits: 二十五 is "25", 二〇二五 "2025"."""
+    if any(char in SMALL_UNITS or char in LARGE_UNITS for char in numeral):
+        return str(_value(numeral))
+    return "".join(str(DIGITS[char]) for char in numeral)
+
+
 def _numbers(text: str) -> list[tuple[frozenset[Decimal], bool]]:
     """Read every number of a text: (the values it may stand for, whether it is written in digits)."""
     text = PROTECTED.sub(" ", text).translate(FULL_WIDTH)

@@ -1,101 +1,123 @@
-"""The reward of a translation: gates, then named components, standardised in the group and weighted.
+"""The reward of a completion: gates, then named components, standardised in the group and weighted.
 
-Components: adequacy (chrF against the reference, with a length factor, 0-1), naturalness (the preference model's
-score), length (the soft penalty in tokens), repetition, numbers and markup (fidelity to the source). Only those with
-a weight are computed.
+The components are the rows of `in2x.rewards.components`. Only those with a weight are computed, at the prompts of the
+tasks that give them one. What can't be scored is counted, and stops the run above a share.
 
 Legend: P prompts, G group size.
 """
 
-from dataclasses import dataclass
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from in2x.records import Completion
-from in2x.rewards import adequacy, rules
-from in2x.rewards.compose import Composed, compose
+from in2x.rewards.components import COMPONENTS, Resources, check_resources
+from in2x.rewards.compose import Cap, Composed, compose
 from in2x.rewards.gates import check_gates
-from in2x.rewards.length import soft_length_penalty
-from in2x.rewards.naturalness import naturalness
+from in2x.rewards.groups import Group, Span
+from in2x.rewards.measure import measure, refuse_unscorable
 
-
-@dataclass(frozen=True)
-class Group:
-    """The completions of one prompt, with what they are judged against."""
-
-    id: str
-    prompt_ids: list[int]
-    source: str
-    reference: str
-    target_language: str
-    completions: list[Completion]
+__all__ = ["COMPONENTS", "Group", "Rewarded", "TranslationReward"]
 
 
 @dataclass(frozen=True)
 class Rewarded:
-    """composed rewards, the raw components (name -> P x G, NaN where a gate failed), and the failed gates' reasons."""
+    """composed rewards, the raw components (name -> P x G, NaN where a gate failed), and the failed gates' reasons.
+
+    unscorable: component -> (prompt, member) -> why a member that passed its gates has no value; its reward is the mean
+    of its group's, so that it teaches nothing. spans: component -> (prompt, member) -> the places it found fault with.
+    """
 
     composed: Composed
     components_PG: dict[str, np.ndarray]
     failures_PG: list[list[str | None]]
+    unscorable: dict[str, dict[tuple[int, int], str]] = field(default_factory=dict)
+    spans: dict[str, dict[tuple[int, int], list[Span]]] = field(default_factory=dict)
+
+    def unscorable_counts(self) -> dict[str, dict[str, int]]:
+        """Component -> reason -> how many members of this batch, for the log."""
+        return {name: dict(Counter(reasons.values())) for name, reasons in self.unscorable.items() if reasons}
 
 
 class TranslationReward:
+    """`weights` by component; `task_weights` in their place for the tasks that it names.
+
+    `max_unscorable_fraction`: of the members that passed their gates, by component; above it the run stops.
+    """
+
     def __init__(
         self,
-        weights: dict[str, float],
-        preference_model,
-        tokenizer,
-        max_tokens: int,
-        buffer_tokens: int,
+        weights: Mapping[str, float],
+        preference_model=None,
+        tokenizer=None,
+        max_tokens: int | None = None,
+        buffer_tokens: int | None = None,
         chrf_beta: float = 2.0,
+        *,
+        resources: Resources | None = None,
+        task_weights: Mapping[str, Mapping[str, float]] | None = None,
+        cap: Cap | None = None,
+        max_unscorable_fraction: float = 0.1,
+        with_spans: bool = False,
     ):
-        self.weights = {name: weight for name, weight in weights.items() if weight}
-        self.preference_model, self.tokenizer = preference_model, tokenizer
-        self.max_tokens, self.buffer_tokens, self.chrf_beta = max_tokens, buffer_tokens, chrf_beta
+        self.weights = _nonzero(weights)
+        self.task_weights = {task: _nonzero(own) for task, own in (task_weights or {}).items()}
+        self.resources = resources or Resources(
+            chrf_beta,
+            max_tokens,
+            buffer_tokens,
+            None if preference_model is None else (preference_model, tokenizer),
+        )
+        self.cap, self.max_unscorable_fraction, self.with_spans = cap, max_unscorable_fraction, with_spans
+        every = [self.weights, *self.task_weights.values()]
+        self.names = list(dict.fromkeys(name for own in every for name in own))
+        if cap is not None and cap.gate not in self.names:
+            raise ValueError(f"cap: its gate {cap.gate!r} has no weight; components with one are {self.names}")
+        check_resources(self.names, self.resources)
 
     def __call__(self, groups: list[Group]) -> Rewarded:
+        """Reward P groups of one size.
+
+        Raises:
+            In2xError: a component could not score too many members, or gave a value out of its bounds.
+        """
         failures_PG = [
-            [check_gates(c.text, group.source, group.target_language, c.finished) for c in group.completions]
-            for group in groups
+            [
+                check_gates(c.text, g.source, g.target_language, c.finished, prompt=g.prompt, task=g.task)
+                for c in g.completions
+            ]
+            for g in groups
         ]
         passed_PG = np.array([[reason is None for reason in row] for row in failures_PG])
-        components_PG = {name: np.full(passed_PG.shape, np.nan) for name in self.weights}
-        for name, values_PG in components_PG.items():
-            values_PG[passed_PG] = COMPONENTS[name](self, groups)[passed_PG]
-        return Rewarded(compose(components_PG, passed_PG, self.weights), components_PG, failures_PG)
+        weights_P = [self.task_weights.get(group.task, self.weights) for group in groups]
+        components_PG, unscorable = {}, {}
+        for name in self.names:
+            asked_P = [name in own for own in weights_P]
+            measured = measure(name, groups, passed_PG, self.resources, asked_P)
+            components_PG[name], unscorable[name] = measured.values_PG, measured.reasons
+            refuse_unscorable(
+                name, measured.reasons, int(passed_PG[asked_P].sum()), self.max_unscorable_fraction, groups
+            )
+        unscorable_PG = np.zeros(passed_PG.shape, dtype=bool)
+        for p, g in (place for reasons in unscorable.values() for place in reasons):
+            unscorable_PG[p, g] = True
+        composed = compose(components_PG, passed_PG, weights_P, unscorable_PG=unscorable_PG, cap=self.cap)
+        spans = self._spans(groups, passed_PG) if self.with_spans else {}
+        return Rewarded(composed, components_PG, failures_PG, unscorable, spans)
 
-    def _adequacy(self, groups: list[Group]) -> np.ndarray:
-        references = [group.reference for group in groups]
-        return adequacy.chrf_scores([_texts(group) for group in groups], references, self.chrf_beta)
-
-    def _naturalness(self, groups: list[Group]) -> np.ndarray:
-        texts = [text for group in groups for text in _texts(group)]
-        return naturalness(self.preference_model, self.tokenizer, texts).reshape(len(groups), -1)
-
-    def _length(self, groups: list[Group]) -> np.ndarray:
-        lengths_PG = np.array([[len(completion.token_ids) for completion in group.completions] for group in groups])
-        return soft_length_penalty(lengths_PG, self.max_tokens, self.buffer_tokens)
-
-    def _repetition(self, groups: list[Group]) -> np.ndarray:
-        return np.array([[rules.repetition_penalty(text) for text in _texts(group)] for group in groups])
-
-    def _numbers(self, groups: list[Group]) -> np.ndarray:
-        return np.array([[rules.number_fidelity(group.source, text) for text in _texts(group)] for group in groups])
-
-    def _markup(self, groups: list[Group]) -> np.ndarray:
-        return np.array([[rules.markup_fidelity(group.source, text) for text in _texts(group)] for group in groups])
-
-
-COMPONENTS = {
-    "adequacy": TranslationReward._adequacy,
-    "naturalness": TranslationReward._naturalness,
-    "length": TranslationReward._length,
-    "repetition": TranslationReward._repetition,
-    "numbers": TranslationReward._numbers,
-    "markup": TranslationReward._markup,
-}
+    def _spans(self, groups: list[Group], passed_PG: np.ndarray) -> dict[str, dict[tuple[int, int], list[Span]]]:
+        return {
+            name: {
+                (int(p), int(g)): COMPONENTS[name].spans(groups[p], groups[p].completions[g].text)
+                for p, g in np.argwhere(passed_PG)
+            }
+            for name in self.names
+            if COMPONENTS[name].spans is not None
+        }
 
 
-def _texts(group: Group) -> list[str]:
-    return [completion.text for completion in group.completions]
+def _nonzero(weights: Mapping[str, float]) -> dict[str, float]:
+    return {name: weight for name, weight in weights.items() if weight}

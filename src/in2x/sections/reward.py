@@ -1,6 +1,7 @@
 """The reward stage: the preference model of naturalness."""
 
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -18,3 +19,17 @@ class RewardSection(Training):
     sampling_temperature: Positive = 1.0
     step_pairs: Count = 32
     max_completion_tokens: Count = 64
+    pair_kinds: dict[str, Annotated[float, Field(ge=0)]] = {"shuffled": 0.25, "sampled": 0.75}
+    """Shares of the kinds of rejected texts (in2x.rewards.unnatural): sampled, shuffled, particles, pronouns, passives,
+    register."""
+    preference_files: tuple[Path, ...] = ()
+    """People's preferences, JSON lines {"chosen": ..., "rejected": ...}, with "source" where there is one; added."""
+    sampling_model: Path | None = None
+    """Folder of the model whose samples are rejected, such as a checkpoint of RL: negatives of the current policy; left
+    out, the supervised model."""
+    continue_from: Path | None = None
+    """Folder of a preference model to train on; left out, it begins with the supervised model's body."""
+    length_bias: Literal["keep", "regress"] = "keep"
+    """regress: take away what the logarithm of the length predicts of the score of texts that people wrote."""
+    lexicon_pairs: Annotated[int, Field(ge=0)] = 0
+    """Pairs of the corpus that train the lexicon of the reward's component coverage; 0 is none."""

@@ -1,0 +1,37 @@
+"""Negation on both sides, on one, and where a rule can't tell."""
+
+import pytest
+
+from in2x.rewards.polarity import negates, polarity_fidelity
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("彼は行かない。", True), ("彼は行かなかった。", True), ("彼は行きません。", True), ("行くな。", True),
+        ("何も食べずに寝た。", True), ("それは本ではない。", True), ("誰も知らぬ。", True), ("それは不可能だ。", True),
+        ("高くないので買った。", True), ("彼は行く。", False), ("行かなければならない。", False),
+        ("来るかもしれない。", False),
+        ("きれいな花だ。", False), ("一緒に行きませんか。", False), ("すみません、駅はどこですか。", False),
+        ("彼に違いない。", False), ("静かな夜だ。", False), ("つまらない話だ。", False), ("花が咲いたなあ。", False),
+    ],
+)  # fmt: skip
+def test_what_negates(text, expected):
+    assert negates(text) is expected
+
+
+@pytest.mark.parametrize(
+    ("source", "text", "expected"),
+    [
+        ("He does not go.", "彼は行かない。", 1.0),
+        ("He does not go.", "彼は行く。", 0.0),
+        ("He goes.", "彼は行く。", 1.0),
+        ("He goes.", "彼は行かない。", 0.0),
+        ("I’ve never seen it.", "見たことがある。", 0.0),
+        ("He must go.", "彼は行かなければならない。", None),
+        ("Don't you go?", "行かないの？", None),
+        ("He is unable to go.", "彼は行けない。", None),
+    ],
+)
+def test_polarity_is_that_of_the_source_where_it_can_be_told(source, text, expected):
+    assert polarity_fidelity(source, text) == expected
