@@ -72,3 +72,16 @@ def off_policy_fields(full_fields):
     noise_BT = 0.7 * torch.randn(24, 5, generator=generator, dtype=torch.float64)
     counts = {"max_completion_tokens": full_fields["max_completion_tokens"]}
     return tiled | counts | {"old_logprobs_BT": tiled["logprobs_BT"] + noise_BT}
+
+
+@pytest.fixture(scope="session")
+def rl_stage():
+    """The module stage.py beside this file."""
+    import importlib.util
+    import sys
+    from pathlib import Path
+
+    specification = importlib.util.spec_from_file_location("rl_stage", Path(__file__).with_name("stage.py"))
+    module = sys.modules["rl_stage"] = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module

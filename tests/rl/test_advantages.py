@@ -5,7 +5,9 @@ import torch
 
 from in2x.rl.advantages import (
     ADVANTAGES,
+    among_kept,
     clip_rewards,
+    group_mean,
     group_standardised,
     informative_groups,
     length_corrected,
@@ -154,3 +156,21 @@ def test_length_correction_divides_before_the_estimator():
     assert corrected_PG.tolist() == [[1.0, 1.0, 0.5, 2.0], [0.0, 0.0, 0.25, 0.0]]
     with pytest.raises(ValueError, match=r"lengths_PG: expected shape \(2, 4\), got \(2, 3\)"):
         length_corrected(REWARDS_PG, lengths_PG[:, :3])
+
+
+@pytest.mark.parametrize("name", sorted(ADVANTAGES))
+def test_a_completion_that_is_not_kept_counts_for_nothing(name):
+    rewards_PG = torch.tensor([[1.0, 2.0, 6.0, 99.0], [0.5, -0.5, 77.0, 1.5]], dtype=torch.float64)
+    kept_PG = torch.tensor([[True, True, True, False], [True, True, False, True]])
+    found_PG = among_kept(ADVANTAGES[name], rewards_PG, kept_PG)
+    expected_PK = ADVANTAGES[name](torch.tensor([[1.0, 2.0, 6.0], [0.5, -0.5, 1.5]], dtype=torch.float64))
+    torch.testing.assert_close(found_PG[kept_PG].view(2, 3), expected_PK)
+    assert (found_PG[~kept_PG] == 0).all()
+
+
+def test_a_completion_alone_in_its_group_gets_zero():
+    rewards_PG = torch.tensor([[1.0, 2.0], [3.0, 5.0]])
+    kept_PG = torch.tensor([[True, False], [True, True]])
+    assert among_kept(group_mean, rewards_PG, kept_PG).tolist() == [[0.0, 0.0], [-1.0, 1.0]]
+    with pytest.raises(ValueError, match="kept_PG: expected bools of shape"):
+        among_kept(group_mean, rewards_PG, kept_PG.float())

@@ -1,6 +1,7 @@
 """The table of a rollout batch, and what is shown of it."""
 
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,8 +9,8 @@ from rich.console import Console
 
 from in2x.artifacts import In2xError, write_json
 from in2x.records import Completion
-from in2x.rewards.compose import Composed
-from in2x.rewards.translation import Group, Rewarded
+from in2x.rewards.groups import Group
+from in2x.rl.draw import Drawn, Scored
 from in2x.rl.rollout_log import batch_file, print_rollouts, read_rollouts, rollout_table
 
 GROUPS = [
@@ -17,16 +18,20 @@ GROUPS = [
                                                         Completion([4, 5], [-1.0, -2.0], "[b]朝", False)]),
     Group("b", [1], "Yes.", "はい。", "ja", [Completion([6], [-1.0], "はい。", True)] * 2),
 ]  # fmt: skip
-REWARDED = Rewarded(
-    Composed(np.array([[1.0, -2.0], [0.5, 0.5]]), {"adequacy": 0.8}, 0.75),
+SCORED = Scored(
+    np.array([[1.0, -2.0], [0.5, 0.5]]),
     {"adequacy": np.array([[0.9, np.nan], [0.75, 0.75]])},
     [[None, "truncated: no end"], [None, None]],
+    [None, None],
+    np.zeros((2, 2), bool),
 )
 ADVANTAGES = np.array([[1.0, -1.0], [0.0, 0.0]])
 
 
-def table(batch=1):
-    return rollout_table(GROUPS, REWARDED, ADVANTAGES, np.array([True, False]), batch)
+def table(batch=1, **changes):
+    scored = replace(SCORED, **changes)
+    drawn = Drawn(GROUPS, scored, np.ones((2, 2), bool), np.array([True, False]), np.array([1.5, 0.0]), 0)
+    return rollout_table(drawn, ADVANTAGES, batch)
 
 
 @pytest.fixture
@@ -44,7 +49,7 @@ def test_a_row_for_each_completion_with_what_was_made_of_it():
     assert first == {
         "batch": 1, "prompt_id": "a", "source": "Good morning.", "reference": "おはよう。", "sample": 0,
         "text": "おはよう。", "num_tokens": 1, "finished": True, "reward": 1.0, "advantage": 1.0, "informative": True,
-        "failed_gate": None, "component.adequacy": 0.9,
+        "failed_gate": None, "unscorable": None, "spread": 1.5, "component.adequacy": 0.9,
     }  # fmt: skip
     assert second["failed_gate"] == "truncated: no end" and second["component.adequacy"] is None
     assert second["sample"] == 1 and second["num_tokens"] == 2 and not second["finished"]
@@ -52,9 +57,20 @@ def test_a_row_for_each_completion_with_what_was_made_of_it():
 
 
 def test_a_table_in_which_no_gate_failed_has_the_same_columns():
-    clean = Rewarded(REWARDED.composed, {"adequacy": np.full((2, 2), np.nan)}, [[None] * 2] * 2)
-    found = rollout_table(GROUPS, clean, ADVANTAGES, np.array([True, True]), 1)
-    assert found.schema == table().schema
+    assert (
+        table(components_PG={"adequacy": np.full((2, 2), np.nan)}, failures_PG=[[None] * 2] * 2).schema
+        == table().schema
+    )
+
+
+def test_what_could_not_be_scored_has_no_reward_and_a_reason():
+    lost = np.array([[False, True], [True, True]])
+    found = table(unscorable_PG=lost, unscorable_P=[None, "adequacy: timeout"])
+    assert found["reward"].to_list() == [1.0, None, None, None]
+    assert found["unscorable"].to_list() == [None, None, "adequacy: timeout", "adequacy: timeout"]
+    out = io.StringIO()
+    print_rollouts(found, 2, Console(file=out, width=120))
+    assert "Yes." in out.getvalue()
 
 
 @pytest.mark.parametrize(("step", "batch"), [(1, 1), (2, 1), (3, 2), (4, 2), (None, 2)])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,13 +19,22 @@ COMPONENT = "component/"
 
 @dataclass(frozen=True)
 class Panel:
-    """One chart: the values it draws together, of one unit. `smooth` is off for schedules."""
+    """One chart: the values it draws together, of one unit. `smooth` is off for schedules.
+
+    prefix: keys that begin so are drawn too, by the rest of their name.
+    """
 
     title: str
     unit: str
     keys: tuple[str, ...]
     percent: bool = False
     smooth: bool = True
+    prefix: str = ""
+
+    def among(self, keys: Sequence[str]) -> Panel:
+        """Return the panel with the keys of its prefix."""
+        found = tuple(key for key in keys if self.prefix and key.startswith(self.prefix) and key not in self.keys)
+        return replace(self, keys=self.keys + found)
 
 
 TRAINING = (
@@ -44,23 +53,36 @@ PANELS: Mapping[str, tuple[Panel, ...]] = {
     ),
     "rl": (
         Panel("Reward", "weighted mean", ("reward",)),
+        Panel("Steadiness of the reward", "variance over ten batches", ("reward_step_variance",)),
+        Panel("Development chrF", "chrF2", ("dev_chrf",)),
         Panel("Adequacy", "component", ("adequacy",)),
         Panel("Naturalness", "component", ("naturalness",)),
         Panel("Length penalty", "component", ("length_penalty",)),
         Panel("Passed every gate", "of rollouts", ("gate_pass_fraction",), percent=True),
+        Panel("Failed a gate", "of rollouts", (), percent=True, prefix="gate/"),
+        Panel("In another language", "of rollouts", (), percent=True, prefix="wrong_language/"),
         Panel("Groups that teach", "of groups", ("informative_fraction",), percent=True),
+        Panel("Groups that could not be rewarded", "of groups", ("unscorable_fraction",), percent=True),
+        Panel("Prompts drawn", "per batch, refills included", ("drawn_prompts",)),
         Panel("Entropy", "nats per token", ("entropy",)),
-        Panel("Clipped", "of rollouts", ("clip_high_fraction", "dual_clip_fraction"), percent=True),
+        Panel("Entropy coefficient", "", ("entropy_coefficient",), smooth=False),
+        Panel("Clipped", "of ratios", ("clip_high_fraction", "clip_low_fraction", "dual_clip_fraction"), percent=True),
         Panel("Completion length", "tokens", ("completion_tokens",)),
+        Panel("Truncated", "of rollouts", ("truncated_fraction",), percent=True),
         Panel("Ratio", "new over old policy", ("ratio",)),
+        Panel("Variance of the ratio", "", ("ratio_variance",)),
+        Panel("Effective sample", "of the ratios' sample", ("ratio_effective_fraction",), percent=True),
         Panel("KL to the old policy", "nats", ("approx_kl",)),
+        Panel("KL to the reference", "nats per token", ("ref_kl",)),
+        Panel("Sampler against trainer", "KL, nats per token", ("mismatch_kl",)),
         Panel("Sampling temperature", "", ("temperature",), smooth=False),
         Panel("Loss", "", ("loss",)),
+        Panel("Loss on SFT translations", "nats per token", ("sft_loss",)),
         *TRAINING,
     ),
 }
 LABELS = {"loss": "train", "dev_loss": "dev", "accuracy": "train", "dev_accuracy": "dev"}
-LABELS |= {"clip_high_fraction": "upper clip", "dual_clip_fraction": "dual clip"}
+LABELS |= {"clip_high_fraction": "upper clip", "clip_low_fraction": "lower clip", "dual_clip_fraction": "dual clip"}
 NOT_DRAWN = {"step", "epoch", "time", "timestamp"}
 
 
@@ -137,20 +159,26 @@ def _line(log: Log, key: str, smooth: bool) -> Line:
     steps, values = log.series(key)
     keep = thinned(values)
     trend = smoothed(values)[keep].tolist() if smooth and len(values) >= MIN_SMOOTHED else None
-    label = LABELS.get(key, words(key.removeprefix(COMPONENT)))
+    label = LABELS.get(key, words(key.split("/", 1)[-1]))
     return Line(label, steps[keep].tolist(), values[keep].tolist(), trend)
 
 
 def panels_for(stage: str, keys: Sequence[str]) -> tuple[list[Panel], list[Panel]]:
     """Return the charts of the known values that were logged, and those of all other values."""
-    known = [panel for panel in PANELS.get(stage, ()) if any(key in keys for key in panel.keys)]
+    known = [panel.among(keys) for panel in PANELS.get(stage, ())]
+    known = [panel for panel in known if any(key in keys for key in panel.keys)]
     claimed = {key for panel in known for key in panel.keys}
     components = [key for key in keys if key.startswith(COMPONENT) and key not in claimed]
     place = 1 + max((i for i, panel in enumerate(known) if panel.unit == "component"), default=0)
     named = [Panel(words(key.removeprefix(COMPONENT)).capitalize(), "component", (key,)) for key in components]
     known[place:place] = named
     others = [key for key in keys if key not in claimed and key not in components]
-    return known, [Panel(words(key).capitalize(), "", (key,), key.endswith("_fraction")) for key in others]
+    return known, [Panel(_title(key), "", (key,), key.endswith("_fraction")) for key in others]
+
+
+def _title(key: str) -> str:
+    """Return 'Spread: adequacy' for 'spread/adequacy'."""
+    return words(key).replace("/", ": ").capitalize()
 
 
 def curves(stage: str, metrics: Iterable[Mapping[str, Any]]) -> Html | None:

@@ -5,7 +5,7 @@ Shapes: P prompts, G group size (completions per prompt).
 Before an estimator, rewards may be clipped or divided by the length; after it, uninformative groups become zero.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor
@@ -96,6 +96,25 @@ def informative_groups(rewards_PG: Tensor, floor: float = 1e-3, reward_scale: fl
     """
     _check_groups(rewards_PG)
     return rewards_PG.std(dim=1, correction=0) >= floor * reward_scale
+
+
+def among_kept(estimator: Callable[[Tensor], Tensor], rewards_PG: Tensor, kept_PG: Tensor) -> Tensor:
+    """An estimator over the completions that are kept (bool, P x G); exactly zero for the others.
+
+    Means, deviations and counts are those of the kept completions alone; a single one in its group gets zero.
+    """
+    if kept_PG.shape != rewards_PG.shape or kept_PG.dtype != torch.bool:
+        expected = f"bools of shape {tuple(rewards_PG.shape)}"
+        raise ValueError(f"kept_PG: expected {expected}, got {kept_PG.dtype} {tuple(kept_PG.shape)}")
+    if kept_PG.all():
+        return estimator(rewards_PG)
+    advantages_PG = torch.zeros_like(rewards_PG)
+    if estimator is batch_mean:
+        advantages_PG[kept_PG] = rewards_PG[kept_PG] - rewards_PG[kept_PG].mean()
+        return advantages_PG
+    for p in (kept_PG.sum(dim=1) >= 2).nonzero().squeeze(1).tolist():
+        advantages_PG[p, kept_PG[p]] = estimator(rewards_PG[p, kept_PG[p]].unsqueeze(0)).squeeze(0)
+    return advantages_PG
 
 
 def without_uninformative(advantages_PG: Tensor, informative_P: Tensor) -> Tensor:

@@ -45,6 +45,21 @@ def adapted_coefficient(coefficient: float, entropy: float, control: EntropyCont
     return min(max(moved, control.low), control.high)
 
 
+def next_coefficient(section, settings: LossSettings, last: float | None, entropy: float | None) -> float:
+    """Coefficient of the next optimizer step: the settings' own, or, with rl.entropy_target, the adapted one.
+
+    last, entropy: the coefficient of the step before, and the entropy that it measured; None before the first step.
+    """
+    if section.entropy_target is None:
+        return settings.entropy_coefficient
+    control = EntropyControl(
+        target=section.entropy_target, step=section.entropy_step, low=section.entropy_low, high=section.entropy_high
+    )
+    if last is None or entropy is None:
+        return min(max(settings.entropy_coefficient, control.low), control.high)
+    return adapted_coefficient(last, entropy, control)
+
+
 def token_covariance(logprobs_BT: Tensor, advantages_B: Tensor, completion_mask_BT: Tensor) -> Tensor:
     """(log pi_it - mean log pi) (A_i - mean A), means over the step's tokens (arXiv 2505.22617); zero where masked.
 

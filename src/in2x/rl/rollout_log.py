@@ -1,9 +1,10 @@
 """Every rollout on disk, a table for each rollout batch, and a way to look at them.
 
 ROLLOUTS (rl/rollouts/batch-00001.parquet), one completion a row: batch (1-based), prompt_id, source, reference,
-sample (0-based, within the group), text, num_tokens, finished, reward, advantage, informative (whether the group
-taught anything), failed_gate (null where all passed), and a column "component.<name>" for each raw component of the
-reward (null where a gate failed).
+sample (0-based, within the group), text, num_tokens, finished, reward (null where it could not be given), advantage,
+informative (whether the group taught anything), failed_gate (null where all passed), unscorable (why the group could
+not be rewarded, null where it could), spread (of the group, about 1 for a usual one: in2x.rl.spread), and a column
+"component.<name>" for each raw component of the reward (null where a gate failed, or it could not be measured).
 """
 
 from collections.abc import Mapping
@@ -17,8 +18,9 @@ from in2x.artifacts import In2xError, read_json
 COMPONENT = "component."
 
 
-def rollout_table(groups, rewarded, advantages_PG: np.ndarray, informative_P: np.ndarray, batch: int) -> pl.DataFrame:
-    """The rollouts of one batch; `groups` and `rewarded` as in in2x.rewards.translation, `batch` is 1-based."""
+def rollout_table(drawn, advantages_PG: np.ndarray, batch: int) -> pl.DataFrame:
+    """The rollouts of one batch (1-based); `drawn` as in in2x.rl.draw."""
+    found = drawn.scored
     rows = [
         {
             "batch": batch,
@@ -29,20 +31,23 @@ def rollout_table(groups, rewarded, advantages_PG: np.ndarray, informative_P: np
             "text": completion.text,
             "num_tokens": len(completion.token_ids),
             "finished": completion.finished,
-            "reward": float(rewarded.composed.rewards_PG[p, g]),
+            "reward": None if found.unscorable_PG[p, g] else float(found.rewards_PG[p, g]),
             "advantage": float(advantages_PG[p, g]),
-            "informative": bool(informative_P[p]),
-            "failed_gate": rewarded.failures_PG[p][g],
+            "informative": bool(drawn.informative_P[p]),
+            "failed_gate": found.failures_PG[p][g],
+            "unscorable": found.unscorable_P[p],
+            "spread": float(drawn.spread_P[p]),
         }
         | {
             COMPONENT + name: float(values[p, g]) if np.isfinite(values[p, g]) else None
-            for name, values in rewarded.components_PG.items()
+            for name, values in found.components_PG.items()
         }
-        for p, group in enumerate(groups)
+        for p, group in enumerate(drawn.groups)
         for g, completion in enumerate(group.completions)
     ]
-    floats = dict.fromkeys((COMPONENT + name for name in rewarded.components_PG), pl.Float64)
-    return pl.DataFrame(rows, schema_overrides={"failed_gate": pl.String} | floats, infer_schema_length=None)
+    floats = dict.fromkeys(("reward", *(COMPONENT + name for name in found.components_PG)), pl.Float64)
+    texts = dict.fromkeys(("reference", "failed_gate", "unscorable"), pl.String)
+    return pl.DataFrame(rows, schema_overrides=texts | floats, infer_schema_length=None)
 
 
 def batch_file(folder: Path, batch: int) -> Path:
@@ -97,3 +102,22 @@ def _cells(row: Mapping, names: list[str]) -> list:
     failed = f"  [{row['failed_gate']}]" if row["failed_gate"] else ""
     values = [row["advantage"], row["reward"], *(row[name] for name in names)]
     return [Text(row["text"] + failed), *("-" if value is None else f"{value:.2f}" for value in values)]
+
+
+def examples(rollouts: pl.DataFrame, number: int = 8) -> list[dict]:
+    """The first groups of a batch, for the results of the stage."""
+    groups = rollouts.partition_by("prompt_id", maintain_order=True)[:number]
+    return [
+        {"source": group["source"][0], "reference": group["reference"][0], "rollouts": _members(group)}
+        for group in groups
+    ]
+
+
+def _members(group: pl.DataFrame) -> list[dict]:
+    components = group.select(pl.col(f"^{COMPONENT}.*$").name.map(lambda name: name.removeprefix(COMPONENT)))
+    return [
+        row | {"components": {name: value for name, value in values.items() if value is not None}}
+        for row, values in zip(
+            group.select("text", "reward", "failed_gate").to_dicts(), components.to_dicts(), strict=True
+        )
+    ]

@@ -4,6 +4,8 @@ Legend: P prompts, G group size, B completions, T tokens.
 """
 
 import dataclasses
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,9 +14,11 @@ import torch
 
 from in2x import distributed
 from in2x.decoding.generate import generate
+from in2x.generators import Generator
 from in2x.model.logprobs import completion_logprobs
 from in2x.model.prompts import chat_prompts, chat_stops
-from in2x.rewards.translation import Group
+from in2x.records import Completion
+from in2x.rewards.groups import Group
 from in2x.rl.entropy import high_covariance
 from in2x.rl.inputs import LossInputs
 
@@ -28,10 +32,15 @@ def sample_groups(
     temperature: float,
     max_completion_tokens: int,
     seed: int,
+    first_key: int = 0,
+    generator: Generator = generate,
 ) -> list[Group]:
-    """Sample `group_size` completions for each row of `prompts` (columns of in2x.records.INSTRUCTIONS)."""
+    """Sample `group_size` completions for each row of `prompts` (columns of in2x.records.INSTRUCTIONS).
+
+    The random numbers of row p are those of the key first_key + p: a refill goes on where the draw before it ended.
+    """
     prompt_ids = chat_prompts(tokenizer, prompts["prompt"])
-    completions = generate(
+    completions = generator(
         model,
         tokenizer,
         prompt_ids,
@@ -40,11 +49,27 @@ def sample_groups(
         seed=seed,
         temperature=temperature,
         max_completion_tokens=max_completion_tokens,
+        keys=range(first_key, first_key + len(prompt_ids)),
     )
     return [
-        Group(row["id"], ids, row["source"], row["reference"], row["direction"].split("-")[1], group)
+        _group(row, ids, group)
         for row, ids, group in zip(prompts.iter_rows(named=True), prompt_ids, completions, strict=True)
     ]
+
+
+def _group(row: Mapping, prompt_ids: list[int], completions: list[Completion]) -> Group:
+    source_language, target_language = row["direction"].split("-")
+    return Group(
+        row["id"],
+        prompt_ids,
+        row["source"],
+        row["reference"],
+        target_language,
+        completions,
+        source_language,
+        row["task"],
+        row["prompt"],
+    )
 
 
 @dataclass(frozen=True)
@@ -79,22 +104,24 @@ class Rollouts:
 def collate(
     groups: list[Group],
     advantages_PG: np.ndarray,
-    informative_P: np.ndarray,
+    trained: np.ndarray,
     policy,
     pad_token_id: int,
     temperature: float,
     micro_batch_tokens: int,
-    reference=None,
+    reference: Callable[[], AbstractContextManager] | None = None,
 ) -> Rollouts:
-    """Tensors of the informative groups' completions, shortest first.
+    """Tensors of the completions that are trained on, shortest first; `trained` says so by group (P) or member (P x G).
 
-    The old log-probabilities are the trainer's own, and those of the frozen `reference`, where there is one, too.
+    The old log-probabilities are the trainer's own, and those of the frozen reference, where there is one, too:
+    `reference()` is a context that gives its model (in2x.rl.anchors).
     """
+    trained_PG = np.broadcast_to(trained[:, None] if trained.ndim == 1 else trained, advantages_PG.shape)
     members = [
         (group, completion, float(advantages_PG[p, g]))
         for p, group in enumerate(groups)
-        if informative_P[p]
         for g, completion in enumerate(group.completions)
+        if trained_PG[p, g]
     ]
     members.sort(key=lambda member: len(member[0].prompt_ids) + len(member[1].token_ids))
     longest = max((len(group.prompt_ids) + len(c.token_ids) for group, c, _ in members), default=1)
@@ -118,7 +145,8 @@ def collate(
     )
     _fill_logprobs(rollouts.old_logprobs, policy, rollouts, micro_batch_tokens)
     if reference is not None:
-        _fill_logprobs(rollouts.ref_logprobs, reference, rollouts, micro_batch_tokens)
+        with reference() as model:
+            _fill_logprobs(rollouts.ref_logprobs, model, rollouts, micro_batch_tokens)
     return rollouts
 
 

@@ -3,149 +3,221 @@
 One rollout batch, as in the paper's algorithm box:
     1. sample G completions of P prompts at the current temperature;
     2. reward them: gates, then components standardised in each group;
-    3. advantages within the groups; a group without contrast teaches nothing and is dropped;
-    4. the trainer's own log-probabilities, before the first update;
+    3. advantages within the groups; a group without contrast teaches nothing: it is dropped, and a fresh prompt drawn;
+    4. the trainer's own log-probabilities, before the first update; the window is now fixed, and written to disk;
     5. one optimizer step for each mini-batch: truly off-policy from the second on.
+
+A run stops and continues at any step, also between two updates of a batch, as if it had never stopped: docs/rl.md.
 """
 
 import dataclasses
-from collections.abc import Mapping
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import torch
 
+from in2x import distributed
 from in2x.artifacts import In2xError, write_parquet
 from in2x.decoding.translate import dev_chrf
+from in2x.generators import Generator, make_generator
 from in2x.model.loading import load_model, load_tokenizer, on_device, save_model
-from in2x.rewards import naturalness
-from in2x.rewards.translation import TranslationReward
-from in2x.rl.advantages import informative_groups
+from in2x.rewards.build import build_reward
+from in2x.rl.alarms import Alarmed, alarms, evidence
 from in2x.rl.algorithms import ALGORITHMS
+from in2x.rl.anchors import SftAnchor, reference_of, sft_anchor
+from in2x.rl.checks import refuse_long_prompts, unread
+from in2x.rl.draw import advantages, draw, temperature
+from in2x.rl.entropy import next_coefficient
+from in2x.rl.history import History
 from in2x.rl.inputs import LossSettings
-from in2x.rl.measures import importance_spread
-from in2x.rl.rollout_log import COMPONENT, batch_file, read_rollouts, rollout_table
+from in2x.rl.prompts import Prompts, load_prompts, relearn
+from in2x.rl.rollout_log import batch_file, examples, read_rollouts, rollout_table
 from in2x.rl.rollouts import collate, loss_batches, policy_loss, sample_groups, with_high_covariance
+from in2x.rl.watch import batch_measures, stability, update_means
+from in2x.rl.window import Window, Windows, rest
 from in2x.sections import RlSection
+from in2x.training.checkpoints import last
 from in2x.training.loop import Loop
-from in2x.training.metrics import progress_bar
+from in2x.training.metrics import console, progress_bar
 from in2x.training.schedule import learning_rate
 
-NUM_EXAMPLES = 8
+
+@dataclass(frozen=True)
+class Run:
+    """What the batches of a run share; history and windows are its memory on disk."""
+
+    section: RlSection
+    folder: Path
+    loop: Loop
+    tokenizer: object
+    prompts: Prompts
+    reward: Callable
+    reference: Callable | None
+    sft: SftAnchor | None
+    history: History
+    windows: Windows
+    generator: Generator
+
+    @property
+    def updates_per_batch(self) -> int:
+        return self.section.batch_completions // self.section.mini_batch_completions
 
 
 def run(section: RlSection, folder: Path, inputs: Mapping[str, Path]) -> dict:
-    torch.manual_seed(section.seed)
-    tokenizer, policy = load_tokenizer(inputs["sft"] / "model"), load_model(inputs["sft"] / "model")
-    prompts = _prompts(inputs["instruct"] / "rl.parquet", section)
-    reward = TranslationReward(
-        section.reward_weights,
-        on_device(naturalness.load(inputs["reward"] / "naturalness")),
-        tokenizer,
-        section.max_completion_tokens,
-        section.length_buffer_tokens,
-        section.chrf_beta,
-    )
-    settings = loss_settings(section)
-    reference = (
-        on_device(load_model(inputs["sft"] / "model")).requires_grad_(False) if settings.kl_coefficient else None
-    )
-    steps_per_batch = section.batch_completions // section.mini_batch_completions
-    num_steps = section.num_batches * steps_per_batch
-    loop = Loop(
-        policy,
-        section,
-        learning_rate(section, num_steps),
-        num_steps,
-        folder,
-    )
-    keep_at = {
-        round((place + 1) * section.num_batches / section.keep_checkpoints) for place in range(section.keep_checkpoints)
-    }
-    done = loop.step // steps_per_batch
+    this = start(section, folder, inputs)
+    loop, done = this.loop, this.loop.step // this.updates_per_batch
+    places = range(1, section.keep_checkpoints + 1)
+    keep_at = {round(place * section.num_batches / section.keep_checkpoints) for place in places}
     with loop.signals(), progress_bar("rl", section.num_batches, done) as bar:
         for batch in range(done, section.num_batches):
-            measured, rollouts = rollout_batch(loop, tokenizer, reward, prompts, section, batch, reference)
-            write_parquet(rollouts, batch_file(folder, batch + 1))
+            measured = rollout_batch(this, batch)
             if section.dev_every_batches and (batch + 1) % section.dev_every_batches == 0:
-                measured["dev_chrf"] = dev_chrf(
-                    loop.model, tokenizer, inputs["corpus"], section.num_dev, section.max_completion_tokens
-                )
+                with loop.averaged() as model:
+                    measured["dev_chrf"] = dev_chrf(
+                        model, this.tokenizer, inputs["corpus"], section.num_dev, section.max_completion_tokens
+                    )
             if batch + 1 in keep_at:
-                save_model(loop.model, tokenizer, folder / "checkpoints" / f"batch-{batch + 1:05}")
+                with loop.averaged() as model:
+                    save_model(model, this.tokenizer, folder / "checkpoints" / f"batch-{batch + 1:05}")
             bar.advance(note=f"reward {measured['reward']:.3f}  tokens {measured['completion_tokens']:.0f}")
-            loop.after_step(**measured)
-    save_model(loop.model, tokenizer, folder / "model")
+            finish_batch(this, batch, measured)
+    save_model(loop.model, this.tokenizer, folder / "model")
+    distributed.on_main(lambda: shutil.rmtree(folder / "windows", ignore_errors=True))
+    batches = this.history.batches
     return {
         "algorithm": section.algorithm,
         "num_steps": loop.step,
         "num_batches": section.num_batches,
-        "num_rollouts": section.num_batches * section.batch_completions,
-        "num_prompts": len(prompts),
-        "examples": _examples(read_rollouts(folder)),
+        "num_rollouts": sum(measured["drawn_prompts"] for measured in batches) * section.group_size,
+        "num_prompts": len(this.prompts.table),
+        "num_batches_with_alarms": sum("alarms" in measured for measured in batches),
+        "examples": examples(read_rollouts(folder)),
     }
 
 
-def rollout_batch(
-    loop: Loop,
-    tokenizer,
-    reward: TranslationReward,
-    prompts: pl.DataFrame,
-    section: RlSection,
-    batch: int,
-    reference=None,
-) -> tuple[dict, pl.DataFrame]:
-    """Sample, reward, and take the mini-batch updates of one rollout batch; returns what is logged, and a table."""
-    progress = batch / max(1, section.num_batches - 1)
-    temperature = section.start_temperature + progress * (section.end_temperature - section.start_temperature)
-    groups = sample_groups(
+def start(section: RlSection, folder: Path, inputs: Mapping[str, Path]) -> Run:
+    """Load what the run needs, and continue from its last checkpoint where there is one."""
+    torch.manual_seed(section.seed)
+    settings = loss_settings(section)
+    tokenizer, policy = load_tokenizer(inputs["sft"] / "model"), load_model(inputs["sft"] / "model")
+    prompts = load_prompts(inputs["instruct"] / "rl.parquet", section)
+    refuse_long_prompts(prompts.table, tokenizer, policy.config, section)
+    reward = build_reward(section, tokenizer, inputs)
+    per_batch = section.batch_completions // section.mini_batch_completions
+    num_steps = section.num_batches * per_batch
+    loop = Loop(policy, section, learning_rate(section, num_steps), num_steps, folder, tokenizer)
+
+    def load_reference():
+        return on_device(load_model(inputs["sft"] / "model")).requires_grad_(False)
+
+    reference = reference_of(loop.model, load_reference) if settings.kl_coefficient else None
+    sft = sft_anchor(inputs["instruct"] / "sft.parquet", tokenizer, section)
+    history = History(folder, loop.step)
+    prompts.num_drawn = sum(measured["drawn_prompts"] for measured in history.batches)
+    relearn(prompts, folder, loop.step // per_batch)
+    windows = Windows(folder, loop.step // per_batch)
+    generator = make_generator(section.generator, folder / "generator")
+    return Run(section, folder, loop, tokenizer, prompts, reward, reference, sft, history, windows, generator)
+
+
+def rollout_batch(this: Run, batch: int) -> dict:
+    """Make the window of a batch (0-based), or go on inside it, and take its updates; returns what was measured."""
+    inside = this.loop.step > batch * this.updates_per_batch
+    window = this.windows.load(batch, inside)
+    if window is None:
+        window = make_window(this, batch)
+    else:
+        this.prompts.num_drawn += window.measured["drawn_prompts"]
+    this.prompts.learn(pl.read_parquet(batch_file(this.folder, batch + 1)))
+    take_updates(this, window)
+    measured = update_means(this.history.updates(batch + 1)) | window.measured
+    return measured | stability(this.history.batches, measured)
+
+
+def make_window(this: Run, batch: int) -> Window:
+    """Phases 1 to 4: rollouts, rewards, advantages, and old log-probabilities."""
+    section, loop, now = this.section, this.loop, temperature(this.section, batch)
+    sample = partial(
+        sample_groups,
         loop.model,
-        tokenizer,
-        _slice(prompts, section, batch),
+        this.tokenizer,
         group_size=section.group_size,
-        temperature=temperature,
+        temperature=now,
         max_completion_tokens=section.max_completion_tokens,
         seed=section.seed * 1_000_003 + batch,
+        generator=this.generator,
     )
-    rewarded = reward(groups)
-    rewards_PG = torch.from_numpy(rewarded.composed.rewards_PG).float()
-    algorithm, settings = ALGORITHMS[section.algorithm], loss_settings(section)
-    informative_P = informative_groups(rewards_PG, floor=section.min_group_std)
-    advantages_PG = algorithm.advantage(rewards_PG, informative_P=informative_P)
+    drawn = draw(
+        lambda prompts, first_key: sample(prompts, first_key=first_key), this.reward, this.prompts, section, batch
+    )
+    advantages_PG = advantages(drawn, section)
     with loop.precision():  # as in the updates, or the ratios would start away from 1
         rollouts = collate(
-            groups,
-            advantages_PG.numpy(),
-            informative_P.numpy(),
+            drawn.groups,
+            advantages_PG,
+            drawn.trained_PG,
             loop.model,
-            tokenizer.pad_token_id,
-            temperature,
+            this.tokenizer.pad_token_id,
+            now,
             section.micro_batch_tokens,
-            reference,
+            this.reference,
         )
-    loss = policy_loss(algorithm, settings)
-    rng = np.random.default_rng([section.seed, batch])
-    generator = torch.Generator().manual_seed(section.seed * 1_000_003 + batch)
-    number = section.batch_completions // section.mini_batch_completions
-    updates = [
-        loop.optimizer_step(
-            loss_batches(
-                with_high_covariance(rollouts, rows, settings, generator),
-                rows,
-                section.micro_batch_tokens,
-                section.max_completion_tokens,
-            ),
-            loss,
-            ids=lambda rows=rows: [rollouts.ids[row] for row in rows],
+    write_parquet(rollout_table(drawn, advantages_PG, batch + 1), batch_file(this.folder, batch + 1))
+    window = Window(batch, rollouts, batch_measures(drawn, section, now))
+    this.windows.save(window)
+    return window
+
+
+def take_updates(this: Run, window: Window) -> None:
+    """Phase 5: the optimizer steps of a window that have not been taken yet."""
+    section, loop, history = this.section, this.loop, this.history
+    algorithm, settings = ALGORITHMS[section.algorithm], loss_settings(section)
+    number, batch, ids = this.updates_per_batch, window.batch, window.rollouts.ids
+    parts = window.rollouts.mini_batches(number, np.random.default_rng([section.seed, batch]))
+    for place in range(loop.step - batch * number, len(parts)):
+        rest(loop, this.windows, batch)
+        rows, generator = parts[place], torch.Generator().manual_seed(_seed(section.seed, batch, place))
+        coefficient = next_coefficient(section, settings, *history.last_entropy())
+        marked = with_high_covariance(window.rollouts, rows, settings, generator)
+        micro_batches = loss_batches(marked, rows, section.micro_batch_tokens, section.max_completion_tokens)
+        loss = policy_loss(algorithm, dataclasses.replace(settings, entropy_coefficient=coefficient))
+        if this.sft:
+            micro_batches, loss = micro_batches + this.sft.batches(loop.step), this.sft.beside(loss)
+        update = loop.optimizer_step(micro_batches, loss, ids=lambda rows=rows: [ids[row] for row in rows])
+        if section.entropy_target is not None:
+            update["entropy_coefficient"] = coefficient
+        history.add_update(loop.step, batch + 1, coefficient, update)
+    loop.step = (batch + 1) * number  # mini-batches without an informative group count, but take no step
+
+
+def finish_batch(this: Run, batch: int, measured: dict) -> None:
+    """Look for alarms; log the batch; stop where an alarm or a signal asks for it.
+
+    Raises:
+        Alarmed: a measure is beyond a bound that stops the run; what was logged and the rollouts say why.
+    """
+    found = alarms([*this.history.batches, measured], this.section)
+    if found:
+        measured["alarms"] = [f"{alarm.name}: {alarm.message}" for alarm in found]
+    this.history.add_batch(this.loop.step, batch + 1, measured)
+    where = evidence(batch_file(this.folder, batch + 1), last(this.folder)) if found else ""
+    for alarm in found if distributed.is_main() else ():
+        console.print(f"  rl: batch {batch + 1}: {alarm.message}; {where}", markup=False)
+    if stops := [alarm for alarm in found if alarm.stops]:
+        if this.loop.log:
+            this.loop.log.write(this.loop.step, **measured)
+        raise Alarmed(
+            f"step {this.loop.step}, batch {batch + 1}: {'; '.join(alarm.message for alarm in stops)}; {where}"
         )
-        for rows in rollouts.mini_batches(number, rng)
-    ]
-    loop.step += number - len(updates)  # mini-batches that had no informative group
-    measured = {name: float(np.mean([update[name] for update in updates])) for name in (updates[0] if updates else ())}
-    measured |= importance_spread(measured)
-    measured |= _measures(groups, rewarded, informative_P, section, temperature)
-    return measured, rollout_table(groups, rewarded, advantages_PG.numpy(), informative_P.numpy(), batch + 1)
+    try:
+        this.loop.after_step(**measured)
+    finally:
+        this.windows.noted(batch + 1)
 
 
 def loss_settings(section: RlSection) -> LossSettings:
@@ -154,61 +226,12 @@ def loss_settings(section: RlSection) -> LossSettings:
     Raises:
         In2xError: the recipe sets something that nothing reads beside its other settings.
     """
-    algorithm = ALGORITHMS[section.algorithm]
-    chosen = {field.name: getattr(section, field.name) for field in dataclasses.fields(LossSettings)}
-    for name, why in algorithm.unread(**chosen).items():
+    for name, why in unread(section).items():
         raise In2xError(f"rl.{name}: {why}; take it out, or change what it depends on")
-    return algorithm.settings(**chosen)
+    return ALGORITHMS[section.algorithm].settings(
+        **{field.name: getattr(section, field.name) for field in dataclasses.fields(LossSettings)}
+    )
 
 
-def _prompts(path: Path, section: RlSection) -> pl.DataFrame:
-    prompts = pl.read_parquet(path).filter(pl.col("direction").is_in(section.directions))
-    if prompts.is_empty():
-        raise In2xError(f"{path}: no prompts in the directions {list(section.directions)} (rl.directions)")
-    return prompts.sample(fraction=1.0, shuffle=True, seed=section.seed)
-
-
-def _slice(prompts: pl.DataFrame, section: RlSection, batch: int) -> pl.DataFrame:
-    """The prompts of one rollout batch: one after the other, from the start again when they have run out."""
-    number = section.batch_completions // section.group_size
-    return prompts[[(batch * number + place) % len(prompts) for place in range(number)]]
-
-
-def _measures(groups, rewarded, informative_P, section: RlSection, temperature: float) -> dict[str, float]:
-    means = rewarded.composed.component_means
-    lengths = [len(completion.token_ids) for group in groups for completion in group.completions]
-    failures = [reason for row in rewarded.failures_PG for reason in row if reason]
-    gates = [reason.split(":")[0] for reason in failures]
-    by_gate = {f"gate/{gate}": gates.count(gate) / len(lengths) for gate in sorted(set(gates))}
-    return {
-        "reward": sum(
-            weight * means[name]
-            for name, weight in section.reward_weights.items()
-            if weight and np.isfinite(means[name])
-        ),
-        **{f"component/{name}": value for name, value in means.items() if np.isfinite(value)},
-        "gate_pass_fraction": rewarded.composed.passed_fraction,
-        **by_gate,
-        "informative_fraction": float(informative_P.float().mean()),
-        "completion_tokens": float(np.mean(lengths)),
-        "temperature": temperature,
-    }
-
-
-def _examples(rollouts: pl.DataFrame) -> list[dict]:
-    """The first groups of a batch, for the report."""
-    groups = rollouts.partition_by("prompt_id", maintain_order=True)[:NUM_EXAMPLES]
-    return [
-        {"source": group["source"][0], "reference": group["reference"][0], "rollouts": _rollouts(group)}
-        for group in groups
-    ]
-
-
-def _rollouts(group: pl.DataFrame) -> list[dict]:
-    components = group.select(pl.col(f"^{COMPONENT}.*$").name.map(lambda name: name.removeprefix(COMPONENT)))
-    return [
-        row | {"components": {name: value for name, value in values.items() if value is not None}}
-        for row, values in zip(
-            group.select("text", "reward", "failed_gate").to_dicts(), components.to_dicts(), strict=True
-        )
-    ]
+def _seed(*parts: int) -> int:
+    return int(np.random.SeedSequence(parts).generate_state(1)[0])

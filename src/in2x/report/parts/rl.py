@@ -21,6 +21,9 @@ from in2x.report.markup import (
     table,
     words,
 )
+from in2x.report.parts.rollouts import browser
+
+MAX_ALARMS = 20
 
 
 def render(run: Run) -> Html:
@@ -35,12 +38,41 @@ def render(run: Run) -> Html:
     weights = section.get("reward_weights")
     told = ", ".join(f"{words(n)} × {setting(w)}" for n, w in weights.items()) if isinstance(weights, Mapping) else ""
     said = f"Weights of the reward: {told}." if told else ""
+    log = stage.metrics()
     return join([
         facts((name, value) for name, value in figures if value not in (None, "–")),
         note(said) if said else None,
-        curves("rl", stage.metrics()) or note("No steps were logged."),
-        _examples(results.get("examples") or []),
+        _alarms(log),
+        curves("rl", log) or note("No steps were logged."),
+        browser(stage.folder, _updates(section)) or _examples(results.get("examples") or []),
     ])  # fmt: skip
+
+
+def _updates(section: Mapping[str, Any]) -> int:
+    """Optimizer steps of a rollout batch."""
+    whole, part = section.get("batch_completions"), section.get("mini_batch_completions")
+    return max(1, whole // part) if isinstance(whole, int) and isinstance(part, int) and part else 1
+
+
+def _alarms(log: list[Mapping[str, Any]]) -> Html | None:
+    """Return what was alarming, the last first, and how often each alarm rang."""
+    told = [(row.get("step"), str(alarm)) for row in log for alarm in _list(row.get("alarms"))]
+    if not told:
+        return None
+    counts: dict[str, int] = {}
+    for _, alarm in told:
+        name = alarm.split(":")[0]
+        counts[name] = counts.get(name, 0) + 1
+    said = ", ".join(f"{words(name)} {number} ×" for name, number in counts.items())
+    rows = [[number(step), alarm] for step, alarm in told[::-1][:MAX_ALARMS]]
+    shown = table(["Step", "Alarm"], rows, [0], "Alarms, the last first")
+    return join(
+        [element("h3", "Alarms"), note(f"Batches with an alarm: {said}."), fold(f"The last {len(rows)}", shown)]
+    )
+
+
+def _list(value: Any) -> list:
+    return value if isinstance(value, list) else []
 
 
 def _examples(examples: list[Mapping[str, Any]]) -> Html | None:
