@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from in2x.decoding.generate import _choose, generate
+from in2x.decoding.generate import generate
 
 
 def plain_greedy(model, prompt, stop_ids, max_tokens):
@@ -84,10 +84,3 @@ def test_samples_depend_on_seed_and_key_alone_not_on_the_batch(make_model, token
         [c.token_ids for c in apart[place]] for place in (1, 2, 0)
     ]
     assert len({tuple(c.token_ids) for group in together for c in group}) > 3
-
-
-def test_a_token_without_probability_is_never_chosen():
-    logits_BV = torch.tensor([[float("-inf"), 0.0, 0.0, float("-inf")]]).repeat(4, 1)
-    chosen_B, logprobs_B = _choose(logits_BV, 1.0, torch.tensor([0.0, 0.49, 0.5, 0.9999999]))
-    assert chosen_B.tolist() == [1, 1, 2, 2]
-    torch.testing.assert_close(logprobs_B, torch.full((4,), 0.5).log())

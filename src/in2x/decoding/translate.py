@@ -1,20 +1,20 @@
 """The translate stage: the test set through the model of every stage, greedy; and through the last one by MBR.
 
+MBR draws samples and chooses among them (`in2x.decoding.selection`), against each other or another model's samples.
 A base model is prompted as its training documents begin, the source on a line of its own; from SFT on, models are
 asked in their chat template. Writes hypotheses.parquet (in2x.records.HYPOTHESES).
 """
 
-import functools
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import polars as pl
 
-from in2x.artifacts import read_json, write_parquet
+from in2x.artifacts import In2xError, read_json, write_parquet
 from in2x.decoding.generate import generate
-from in2x.decoding.mbr import select
-from in2x.evaluation.chrf import pairwise_chrf
+from in2x.decoding.selection import choose_all
 from in2x.evaluation.metrics import chrf_statistics
 from in2x.instruct.prompts import translation_prompt
 from in2x.model.loading import load_model, load_tokenizer, on_device
@@ -24,16 +24,24 @@ from in2x.sections import TranslateSection
 from in2x.training.metrics import progress_bar
 
 
+class System(NamedTuple):
+    """A model and how it is asked: "chat", or "line" for a base model."""
+
+    name: str
+    model: Path | str
+    style: str
+
+
 def run(section: TranslateSection, folder: Path, inputs: Mapping[str, Path]) -> dict:
     test, target_language = held_out_segments(inputs["corpus"], "test", section.num_segments)
     systems = list(_systems(inputs))
     parts = []
-    for number, (system, model_path, style) in enumerate(systems):
+    for number, system in enumerate(systems):
         decodings = ("greedy", "mbr") if number == len(systems) - 1 else ("greedy",)
         for decoding in decodings:
-            part = folder / "parts" / f"{system.replace('/', '.')}.{decoding}.parquet"
+            part = folder / "parts" / f"{system.name.replace('/', '.')}.{decoding}.parquet"
             if not part.exists():
-                frame = _translate(section, test, target_language, system, model_path, style, decoding)
+                frame = _translate(section, test, target_language, systems, system, decoding)
                 write_parquet(frame, part)
             parts.append(pl.read_parquet(part))
     hypotheses = pl.concat(parts)
@@ -84,12 +92,6 @@ def translate_greedy(model, tokenizer, sources: list[str], target_language: str,
     return [completion.text for (completion,) in translate(model, tokenizer, sources, target_language, **options)]
 
 
-def minimum_bayes_risk(candidates: list[Completion], chrf_beta: float = 1.0) -> Completion:
-    """The candidate with the highest expected chrF against the others (Kumar and Byrne 2004)."""
-    utility = functools.partial(pairwise_chrf, beta=chrf_beta)
-    return candidates[select([completion.text for completion in candidates], utility).index]
-
-
 def dev_chrf(model, tokenizer, corpus: Path, num_segments: int, max_completion_tokens: int) -> float:
     """Corpus chrF2 of greedy translations of the first development segments."""
     segments, target_language = held_out_segments(corpus, "dev", num_segments)
@@ -105,53 +107,79 @@ def held_out_segments(corpus: Path, split: str, number: int) -> tuple[pl.DataFra
     return segments, read_json(corpus / "manifest.json")["section"]["pair"].split("-")[1]
 
 
-def _systems(inputs: Mapping[str, Path]):
-    """(name, model folder, style) of the model after every stage that has one, in the order of the pipeline."""
+def _systems(inputs: Mapping[str, Path]) -> Iterator[System]:
+    """The model after every stage that has one, in the order of the pipeline."""
     manifest = read_json(inputs["pretrain"] / "manifest.json")
     if manifest["section"]["base"]:
-        yield "base", manifest["section"]["base"], "line"
+        yield System("base", manifest["section"]["base"], "line")
     for phase in manifest["section"]["phases"]:
-        yield f"pretrain/{phase['name']}", inputs["pretrain"] / phase["name"] / "model", "line"
+        yield System(f"pretrain/{phase['name']}", inputs["pretrain"] / phase["name"] / "model", "line")
     for stage in ("sft", "rl", "merge"):
         if stage in inputs:
-            yield stage, inputs[stage] / "model", "chat"
+            yield System(stage, inputs[stage] / "model", "chat")
 
 
 def _translate(
     section: TranslateSection,
     test: pl.DataFrame,
     target_language: str,
-    system: str,
-    model_path,
-    style: str,
+    systems: Sequence[System],
+    system: System,
     decoding: str,
 ) -> pl.DataFrame:
     """One system's hypotheses for the test set."""
-    model, tokenizer = on_device(load_model(model_path)), load_tokenizer(model_path)
-    sampling = {"num_samples": section.num_candidates, "temperature": section.temperature} if decoding == "mbr" else {}
     start = time.monotonic()
-    with progress_bar(f"translate/{system} {decoding}", len(test)) as bar:
-        completions = translate(
-            model,
-            tokenizer,
-            test["source"].to_list(),
-            target_language,
-            style=style,
-            seed=section.seed,
-            max_completion_tokens=section.max_completion_tokens,
-            batch_size=section.batch_size,
-            advance=bar.advance,
-            **sampling,
-        )
-    chosen = [
-        minimum_bayes_risk(candidates, section.chrf_beta) if decoding == "mbr" else candidates[0]
-        for candidates in completions
-    ]
+    if decoding == "mbr":
+        candidates = _sampled(section, test, target_language, system, section.num_candidates, section.temperature)
+        chosen = _select(section, test, target_language, systems, candidates)
+    else:
+        chosen = [samples[0] for samples in _sampled(section, test, target_language, system, 1, 0.0)]
     return test.select(segment_id="id", source="source", reference="target").with_columns(
-        system=pl.lit(system),
+        system=pl.lit(system.name),
         decoding=pl.lit(decoding),
         hypothesis=pl.Series([completion.text for completion in chosen]),
         num_tokens=pl.Series([len(completion.token_ids) for completion in chosen]),
         finished=pl.Series([completion.finished for completion in chosen]),
         seconds=pl.lit(time.monotonic() - start),
     )
+
+
+def _sampled(
+    section: TranslateSection, test: pl.DataFrame, target_language: str, system: System, number: int,
+    temperature: float, seed: int | None = None,
+) -> list[list[Completion]]:  # fmt: skip
+    """`number` samples of one system for each segment, or with temperature 0 the likeliest translation."""
+    model, tokenizer = on_device(load_model(system.model)), load_tokenizer(system.model)
+    with progress_bar(f"translate/{system.name} {'samples' if temperature else 'greedy'}", len(test)) as bar:
+        return translate(
+            model,
+            tokenizer,
+            test["source"].to_list(),
+            target_language,
+            style=system.style,
+            seed=section.seed if seed is None else seed,
+            max_completion_tokens=section.max_completion_tokens,
+            num_samples=number,
+            temperature=temperature,
+            batch_size=section.batch_size,
+            advance=bar.advance,
+        )
+
+
+def _select(
+    section: TranslateSection, test: pl.DataFrame, target_language: str, systems: Sequence[System],
+    candidates: list[list[Completion]],
+) -> list[Completion]:  # fmt: skip
+    """Choose one of each segment's candidates; pseudo-references of another model are drawn with another seed."""
+    pseudo_references = None
+    if section.pseudo_references != "candidates":
+        source = next((system for system in systems if system.name == section.pseudo_references), None)
+        if source is None:
+            raise In2xError(f"translate.pseudo_references: the run has no model {section.pseudo_references!r}, only "
+                            f"{', '.join(system.name for system in systems)}")  # fmt: skip
+        drawn = _sampled(section, test, target_language, source, section.num_pseudo_references,
+                         section.pseudo_reference_temperature, section.seed + 1)  # fmt: skip
+        pseudo_references = [[completion.text for completion in samples] for samples in drawn]
+    texts = [[completion.text for completion in samples] for samples in candidates]
+    places = choose_all(section, texts, pseudo_references, test["source"].to_list(), target_language)
+    return [samples[place] for samples, place in zip(candidates, places, strict=True)]
