@@ -127,7 +127,7 @@ def measure(length: int, options: argparse.Namespace) -> dict:
         "in2x": ours,
     }
     if options.peer_python:
-        for name, repeats in (("fastchrf", options.repeats), ("default", 1)):
+        for name, repeats in ((name, 1 if name == "default" else options.repeats) for name in options.variants):
             found[name] = time_peer(options.peer_python, lists, name == "fastchrf", repeats, choices)
             found[name]["ratio"] = _median(found[name]) / _median(ours)
             found[name]["cpu_ratio"] = _median(found[name], "cpu_seconds") / _median(ours, "cpu_seconds")
@@ -174,6 +174,7 @@ def show(lengths: list[dict], options: argparse.Namespace) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--peer-python", help="the Python of the environment with mbrs; without it ours runs alone")
+    parser.add_argument("--variants", nargs="+", choices=TARGET_RATIOS, default=["fastchrf", "default"])
     parser.add_argument("--lengths", type=int, nargs="+", default=[20, 300], help="characters of a candidate, about")
     parser.add_argument("--segments", type=int, default=50)
     parser.add_argument("--candidates", type=int, default=64)

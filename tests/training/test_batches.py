@@ -1,7 +1,7 @@
 import numpy as np
 import torch
 
-from in2x.training.batches import micro_batches, next_token_loss
+from in2x.training.batches import micro_batches, next_token_loss, padded_micro_batches
 from in2x.training.packing import Document, pack
 
 
@@ -51,3 +51,30 @@ def test_loss_is_the_mean_over_trained_tokens_at_a_temperature(make_model):
     torch.testing.assert_close(value, expected)
     assert sums["loss"][1] == 8
     torch.testing.assert_close(torch.tensor(sums["loss"][0] / 8), expected.detach())
+
+
+def test_padded_micro_batches_give_the_gradient_of_packed_rows(make_model):
+    rng, model = np.random.default_rng(0), make_model()
+    documents = [Document(str(n), rng.integers(5, 60, n).astype(np.int32), np.arange(n) >= n // 2)
+                 for n in (9, 3, 12, 5, 7)]  # fmt: skip
+    parts = list(padded_micro_batches(documents, 20, 0))
+    assert [tuple(part["input_ids"].shape) for part in parts] == [(2, 5), (2, 9), (1, 12)]
+    assert [part["loss_mask"].sum(1).tolist() for part in parts] == [[2, 3], [4, 5], [6]]
+    assert parts[0]["input_ids"][0, 3:].tolist() == [0, 0]
+
+    def gradients(batches, num_loss_tokens=20):
+        model.zero_grad()
+        for batch in batches:
+            next_token_loss(num_loss_tokens)(model, batch)[0].backward()
+        return [parameter.grad.clone() for parameter in model.parameters()]
+
+    packed = micro_batches(pack(documents, 12, 0), 1000)
+    for padded, expected in zip(gradients(parts), gradients(packed), strict=True):
+        torch.testing.assert_close(padded, expected)
+
+
+def test_padding_the_first_token_of_a_document_is_never_predicted():
+    whole = Document("a", np.array([7, 8, 9], np.int32), np.ones(3, bool))
+    [part] = padded_micro_batches([whole], 1, 0)
+    assert part["loss_mask"].tolist() == [[False, True, True]]
+    assert list(padded_micro_batches([], 10, 0)) == []

@@ -45,8 +45,13 @@ def parameters(loop):
     return {name: parameter.detach().clone() for name, parameter in loop.model.named_parameters()}
 
 
+MACHINE = ("seconds_left", "memory_bytes")
+
+
 def lines(folder):
-    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    """What is logged, without what depends on the machine."""
+    found = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    return [{name: value for name, value in line.items() if name not in MACHINE} for line in found]
 
 
 @pytest.mark.parametrize("name", ["muon", "adamw"])
@@ -224,3 +229,80 @@ def test_the_recipe_decides_the_arithmetic_of_forward_passes(make_model, tmp_pat
         loop.optimizer_step(micro_batches(step_rows(0), 16), loss)
         assert {parameter.dtype for parameter in loop.model.parameters()} == {torch.float32}
     assert seen == {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+
+# --- runs that are about to be lost -----------------------------------------------------------------------
+
+
+def exploding(factor):
+    """A loss whose gradient is `factor` times as large as it should be."""
+
+    def loss(model, batch):
+        value, sums = next_token_loss(28)(model, batch)
+        return value * factor, sums
+
+    return loss
+
+
+def test_a_gradient_far_above_its_level_for_several_steps_stops_the_run(make_model, tmp_path, tokenizer):
+    def spiking_loop(seed=0):
+        return Loop(make_model(seed), settings("adamw", stop_after_spikes=3, checkpoint_seconds=1e-9),
+                    lambda step: 1e-5, 99, tmp_path, tokenizer)  # fmt: skip
+
+    def step(loop, factor):
+        rows = step_rows(0)
+        loop.after_step(**loop.optimizer_step(micro_batches(rows, 16), exploding(factor), lambda: rows.document_ids))
+
+    loop = spiking_loop()
+    for _ in range(16):
+        step(loop, 1.0)
+    step(loop, 50.0), step(loop, 50.0)
+    assert json.loads((tmp_path / "checkpoint/state.json").read_text())["step"] == 16  # none amid spikes
+    again = spiking_loop(seed=3)
+    assert (
+        again.step == 16
+        and again.spikes.state() == json.loads((tmp_path / "checkpoint/state.json").read_text())["spikes"]
+    )
+    with pytest.raises(TrainingDiverged, match=r"step 19: gradient_norm is .*running level is .* for 3 steps now; "
+                       r"the last good checkpoint is .*checkpoint.*ids and texts"):  # fmt: skip
+        step(loop, 50.0)
+    assert loop.step == 18
+    dump = json.loads((tmp_path / "diverged-step-19.json").read_text(encoding="utf-8"))
+    assert dump["ids"] == step_rows(0).document_ids
+    assert dump["texts"] == [tokenizer.decode(row) for row in step_rows(0).input_ids]
+
+
+def test_spikes_stop_nothing_by_default(make_model, tmp_path):
+    loop = make_loop(make_model, tmp_path, "adamw")
+    for factor in [1.0] * 16 + [1000.0] * 5:
+        loop.optimizer_step(micro_batches(step_rows(0), 16), exploding(factor))
+    assert loop.step == 21
+
+
+def test_without_a_tokenizer_the_token_ids_of_the_batch_are_kept(make_model, tmp_path):
+    loop = make_loop(make_model, tmp_path)
+    with pytest.raises(TrainingDiverged):
+        loop.optimizer_step(micro_batches(step_rows(0), 16), exploding(float("inf")))
+    dump = json.loads((tmp_path / "diverged-step-1.json").read_text())
+    assert dump["texts"] == step_rows(0).input_ids.tolist()
+
+
+# --- what is logged ---------------------------------------------------------------------------------------
+
+
+def test_sums_of_a_part_of_the_step_are_means_over_that_part(make_model, tmp_path):
+    """What a loss reports by source: micro-batch 1 has 3 tokens of the web, micro-batch 2 has 1, and 4 of books."""
+    reports = iter([{"loss/web": (6.0, 3)}, {"loss/web": (4.0, 1), "loss/books": (2.0, 4)}])
+
+    def loss(model, batch):
+        return next_token_loss(28)(model, batch)[0], next(reports)
+
+    measured = make_loop(make_model, tmp_path).optimizer_step(micro_batches(step_rows(0), 16), loss)
+    assert {name: measured[name] for name in ("loss/web", "loss/books")} == {"loss/web": 2.5, "loss/books": 0.5}
+
+
+def test_the_log_tells_memory_time_left_and_the_share_of_the_peak(make_model, tmp_path):
+    train(make_loop(make_model, tmp_path, peak_tflops=1e-3), 6)
+    found = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert all(line["memory_bytes"] > 1e7 and 0 < line["mfu"] < 100 for line in found)
+    assert found[0]["seconds_left"] > 0 and found[-1]["seconds_left"] == 0

@@ -3,6 +3,7 @@ import itertools
 import numpy as np
 import pytest
 
+from in2x.artifacts import In2xError
 from in2x.training import mixture
 from in2x.training.mixture import Mixture
 from in2x.training.streams import Stream
@@ -76,3 +77,41 @@ def test_a_shard_smaller_than_a_step_is_repeated():
     rows = next(mixed.steps())
     assert len(rows) == 5
     assert len({tuple(ids) for ids in rows.document_ids}) == 1
+
+
+def capped(numbers, num_tokens, max_epochs, weights=None, rows_per_step=1):
+    streams = {name: stream(name, number, 6) for name, number in numbers.items()}
+    return Mixture(streams, weights or dict.fromkeys(numbers, 1.0), num_tokens, rows_per_step, 12, 0, [1], max_epochs)
+
+
+def test_an_exhausted_stream_gives_way_to_the_others():
+    mixed = capped({"en": 4, "ja": 100}, 240, 2.0)  # twenty documents of each are wanted, and en has 2 x 4
+    ids = drawn(itertools.islice(mixed.steps(), 20))
+    assert sorted(ids.count(f"en{n}") for n in range(4)) == [2, 2, 2, 2]
+    assert mixed.num_documents == {"en": 8, "ja": 32}
+    assert mixed.epochs() == {"en": 2.0, "ja": 0.32}
+    assert capped({"en": 4, "ja": 100}, 240, None).most_documents["en"] == float("inf")
+
+
+def test_a_resumed_phase_with_a_cap_goes_on_with_the_rows_it_would_have_had(monkeypatch):
+    monkeypatch.setattr(mixture, "SHARD_TOKENS", 96)
+    whole = as_lists(itertools.islice(capped({"en": 4, "ja": 100}, 480, 2.0).steps(), 40))
+    assert as_lists(itertools.islice(capped({"en": 4, "ja": 100}, 480, 2.0).steps(skip=13), 27)) == whole[13:]
+
+
+def test_streams_that_are_all_exhausted_say_so(monkeypatch):
+    monkeypatch.setattr(mixture, "SHARD_TOKENS", 24)
+    steps = capped({"en": 2, "ja": 3}, 240, 1.0).steps()
+    with pytest.raises(In2xError, match="exhausted.*en 2 documents, ja 3 documents.*max_epochs"):
+        list(itertools.islice(steps, 20))
+
+
+def test_documents_of_one_token_are_nothing_to_learn_from():
+    streams = {"en": stream("en", 40, 1)}
+    with pytest.raises(In2xError, match="en hold no document of two tokens or more"):
+        next(Mixture(streams, {"en": 1.0}, 24, 1, 12, 0, [1]).steps())
+
+
+def test_an_empty_mixture_is_refused():
+    with pytest.raises(ValueError, match="without streams"):
+        Mixture({}, {}, 24, 1, 12, 0, [1])

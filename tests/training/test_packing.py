@@ -1,14 +1,21 @@
 import numpy as np
 import pytest
 
-from in2x.training.packing import Document, best_fit, pack
+from in2x.training.packing import Document, best_fit, owners, pack
 
 PAD = 99
 
 
-def document(id, tokens, mask=None):
+def document(id, tokens, mask=None, group=0):
     tokens = np.array(tokens, np.int32)
-    return Document(id, tokens, np.ones(len(tokens), bool) if mask is None else np.array(mask, bool))
+    return Document(id, tokens, np.ones(len(tokens), bool) if mask is None else np.array(mask, bool), group)
+
+
+def test_tokens_carry_their_documents_group_and_number():
+    rows = pack([document("7", range(5), group=2), document("3", range(2), group=1)], 4, PAD)
+    assert rows.groups.tolist() == [[2, 2, 2, 2], [1, 1, -1, -1]]  # the fifth token of document 7 would stand alone
+    assert owners(rows).tolist() == [[7, 7, 7, 7], [3, 3, -1, -1]]
+    assert rows.take(np.array([1])).groups.tolist() == [[1, 1, -1, -1]]
 
 
 def test_pack_by_hand():

@@ -3,25 +3,30 @@ import polars as pl
 import pytest
 
 from in2x.model.prompts import line_prompts
-from in2x.training.streams import PAIRS_PER_DOCUMENT, Stream, texts_of, tokenize
+from in2x.training.bilingual import PAIRS_PER_DOCUMENT
+from in2x.training.streams import Stream, texts_of, tokenize
 
-NO_TEXTS = pl.DataFrame(schema={"id": pl.String, "language": pl.String, "text": pl.String})
+NO_TEXTS = pl.DataFrame(schema=dict.fromkeys(("id", "language", "text", "origin"), pl.String))
 
 
 def pairs(rows):
     """Rows of (group, domain); the sentences are named after the row."""
     return pl.DataFrame(
-        [(f"p{n}", group, domain, f"E{n}.", f"J{n}。") for n, (group, domain) in enumerate(rows)],
-        schema=["id", "group", "domain", "source", "target"], orient="row",
+        [(f"p{n}", group, domain, "web", f"E{n}.", f"J{n}。") for n, (group, domain) in enumerate(rows)],
+        schema=["id", "group", "domain", "origin", "source", "target"], orient="row",
     )  # fmt: skip
 
 
 def test_a_language_is_the_distinct_sentences_of_its_side_and_its_texts():
     frame = pairs([(0, "a"), (0, "b"), (1, "a")]).with_columns(source=pl.Series(["Hi.", "Hi.", "Bye."]))
-    texts = pl.DataFrame({"id": ["t1", "t2"], "language": ["en", "ja"], "text": ["News.", "ニュース。"]})
-    assert texts_of("en", frame, texts, "en-ja", 0).rows() == [("p0", "Hi."), ("p2", "Bye."), ("t1", "News.")]
+    texts = pl.DataFrame({
+        "id": ["t1", "t2"], "language": ["en", "ja"], "text": ["News.", "ニュース。"], "origin": ["press", "press"],
+    })  # fmt: skip
+    assert texts_of("en", frame, texts, "en-ja", 0).rows() == [
+        ("p0", "Hi.", "web", "en"), ("p2", "Bye.", "web", "en"), ("t1", "News.", "press", "en"),
+    ]  # fmt: skip
     assert texts_of("ja", frame, texts, "en-ja", 0)["text"].to_list() == ["J0。", "J1。", "J2。", "ニュース。"]
-    assert texts_of("ja:b", frame, texts, "en-ja", 0).rows() == [("p1", "J1。")]  # texts have no domain
+    assert texts_of("ja:b", frame, texts, "en-ja", 0).rows() == [("p1", "J1。", "web", "ja")]  # no texts
 
 
 def test_pairs_stand_in_both_directions_on_two_lines(tokenizer):
@@ -34,6 +39,8 @@ def test_pairs_stand_in_both_directions_on_two_lines(tokenizer):
     assert 70 < sum(forward) < 130  # half of 200, within four standard deviations
     assert found.equals(texts_of("pairs", frame, NO_TEXTS, "en-ja", 7))
     assert not found.equals(texts_of("pairs", frame, NO_TEXTS, "en-ja", 8))
+    directions = ["en-ja" if text.startswith("E") else "ja-en" for text in found["text"]]
+    assert found["language"].to_list() == directions and found["source"].unique().to_list() == ["web"]
     assert len(texts_of("pairs:b", frame, NO_TEXTS, "en-ja", 7)) == 50
     assert tokenizer.decode(line_prompts(tokenizer, ["E0."])[0]) == "E0.\n"  # how a base model is asked
 

@@ -70,28 +70,46 @@ def make_model(architecture, tokenizer: PreTrainedTokenizerFast) -> PreTrainedMo
 def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, folder: Path, dtype=None) -> None:
     """Write model and tokenizer as a Hugging Face folder, all at once; `dtype` converts the weights ("float16").
 
-    The main process writes, the others wait until it has.
+    The main process writes, the others wait until it has. Weights that are parted among processes are written whole;
+    an adapter is merged into them, and written beside them to adapter/.
     """
+    from in2x.training import lora
+
+    state = _state(model)
+    adapter = state if lora.has_adapter(model) else None
+    if adapter:
+        state = lora.merged(state, model)
+    if dtype:
+        state = _converted(state, getattr(torch, dtype))
 
     def save() -> None:
         with atomic(folder) as temporary:
-            model.save_pretrained(temporary, state_dict=_converted(model, getattr(torch, dtype)) if dtype else None)
+            model.save_pretrained(temporary, state_dict=state)
             tokenizer.save_pretrained(temporary)
+            if adapter:
+                lora.save_adapter(adapter, model, temporary / "adapter")
             if dtype:
                 write_json(temporary / "config.json", read_json(temporary / "config.json") | {"dtype": dtype})
 
     distributed.on_main(save)
 
 
-def _converted(model: PreTrainedModel, dtype: torch.dtype) -> dict[str, torch.Tensor]:
-    """The state with floating-point tensors in `dtype`; tied weights stay one tensor, so that they are stored once."""
-    converted: dict[int, torch.Tensor] = {}
+def _state(model: PreTrainedModel) -> dict[str, torch.Tensor]:
+    """The state of the model, whole; tied weights stay one tensor, so that they are stored once."""
+    gathered: dict[int, torch.Tensor] = {}
     state = {}
     for name, tensor in model.state_dict(keep_vars=True).items():
-        if id(tensor) not in converted:
-            converted[id(tensor)] = tensor.detach().to(dtype) if tensor.is_floating_point() else tensor.detach()
-        state[name] = converted[id(tensor)]
+        if id(tensor) not in gathered:
+            plain = tensor.detach()
+            gathered[id(tensor)] = plain.full_tensor() if hasattr(plain, "full_tensor") else plain
+        state[name] = gathered[id(tensor)]
     return state
+
+
+def _converted(state: dict[str, torch.Tensor], dtype: torch.dtype) -> dict[str, torch.Tensor]:
+    """The state with floating-point tensors in `dtype`, those that are one tensor still one."""
+    converted = {id(tensor): tensor.to(dtype) if tensor.is_floating_point() else tensor for tensor in state.values()}
+    return {name: converted[id(tensor)] for name, tensor in state.items()}
 
 
 def end_of_text_id(tokenizer: PreTrainedTokenizerFast) -> int:

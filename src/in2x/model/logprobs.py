@@ -1,10 +1,12 @@
-"""Log-probabilities of given tokens, with only the logits that are needed.
+"""Log-probabilities of given tokens, with only the logits that are needed, and never more of them than a budget.
 
-Legend: B rows, T tokens, N selected tokens, V vocabulary.
+Legend: B rows, T tokens, N selected tokens, D width, V vocabulary.
 """
 
 import torch
 from torch import nn
+
+from in2x.model.chunks import by_chunks
 
 
 def hidden_states(model: nn.Module, input_ids_BT, position_ids_BT=None, attention_mask_BT=None):
@@ -17,29 +19,27 @@ def hidden_states(model: nn.Module, input_ids_BT, position_ids_BT=None, attentio
 
 def selected_logits(model: nn.Module, hidden_BTD, loss_mask_BT) -> tuple[torch.Tensor, torch.Tensor]:
     """Logits (N x V, float32) that predict the tokens marked in loss_mask, and where they stand (rows, positions)."""
-    rows, positions = loss_mask_BT.nonzero(as_tuple=True)
-    if (positions == 0).any():
-        raise ValueError("loss_mask marks the first token of a row, which nothing predicts")
-    logits_NV = model.get_output_embeddings()(hidden_BTD[rows, positions - 1]).float()
-    return _after_head(model.config.get_text_config(), logits_NV), (rows, positions)
-
-
-def _after_head(config, logits_NV: torch.Tensor) -> torch.Tensor:
-    """What some families do to the logits: Gemma caps them, Cohere and Granite scale them."""
-    cap = getattr(config, "final_logit_softcapping", None)
-    if cap is not None:
-        logits_NV = cap * torch.tanh(logits_NV / cap)
-    logits_NV = logits_NV * getattr(config, "logit_scale", 1.0)
-    scaling = getattr(config, "logits_scaling", 1.0)
-    return logits_NV / scaling if config.model_type.startswith("granite") else logits_NV * scaling
+    hidden_ND, where = _before_head(hidden_BTD, loss_mask_BT)
+    return _after_head(model.config.get_text_config(), model.get_output_embeddings()(hidden_ND)), where
 
 
 def token_nats(model: nn.Module, batch: dict, temperature: float = 1.0, reduction: str = "none") -> torch.Tensor:
-    """Negative log-likelihood, in nats, of each token marked in batch["loss_mask"], row after row."""
+    """Negative log-likelihood, in nats, of each token marked in batch["loss_mask"], row after row.
+
+    `reduction` is "none", or "sum".
+    """
+    if reduction not in ("none", "sum"):
+        raise ValueError(f"reduction: expected 'none' or 'sum', got {reduction!r}")
     device = next(model.parameters()).device
     input_ids, position_ids, loss_mask = (batch[name].to(device) for name in ("input_ids", "position_ids", "loss_mask"))
-    logits_NV, where = selected_logits(model, hidden_states(model, input_ids, position_ids), loss_mask)
-    return nn.functional.cross_entropy(logits_NV / temperature, input_ids[where], reduction=reduction)
+    hidden_ND, where = _before_head(hidden_states(model, input_ids, position_ids), loss_mask)
+    config = model.config.get_text_config()
+
+    def nats(logits_NV, targets_N):
+        logits_NV = _over(_after_head(config, logits_NV), temperature)
+        return nn.functional.cross_entropy(logits_NV, targets_N, reduction=reduction)
+
+    return by_chunks(model.get_output_embeddings(), hidden_ND, input_ids[where], nats, summed=reduction == "sum")
 
 
 def cross_entropy_sum(model: nn.Module, batch: dict, temperature: float = 1.0) -> torch.Tensor:
@@ -55,10 +55,43 @@ def completion_logprobs(model, input_ids_BT, position_ids_BT, completion_mask_BT
 
     Logits are divided by `temperature`, the one that the tokens were sampled at.
     """
-    hidden = hidden_states(model, input_ids_BT, position_ids_BT)
-    logits, where = selected_logits(model, hidden, completion_mask_BT)
-    logprobs_NV = torch.log_softmax(logits / temperature, dim=-1)
-    chosen_N = logprobs_NV.gather(1, input_ids_BT[where].unsqueeze(1)).squeeze(1)
-    entropy_N = -(logprobs_NV.exp() * logprobs_NV).sum(dim=-1)
+    hidden_ND, where = _before_head(hidden_states(model, input_ids_BT, position_ids_BT), completion_mask_BT)
+    config = model.config.get_text_config()
+
+    def logprob_and_entropy(logits_NV, targets_N):
+        logprobs_NV = torch.log_softmax(_over(_after_head(config, logits_NV), temperature), dim=-1)
+        chosen_N = logprobs_NV.gather(1, targets_N.unsqueeze(1)).squeeze(1)
+        return chosen_N, -(logprobs_NV.exp() * logprobs_NV).sum(dim=-1)
+
+    head = model.get_output_embeddings()
+    chosen_N, entropy_N = by_chunks(head, hidden_ND, input_ids_BT[where], logprob_and_entropy)
     zeros = torch.zeros(input_ids_BT.shape, dtype=chosen_N.dtype, device=chosen_N.device)
     return zeros.index_put(where, chosen_N), zeros.index_put(where, entropy_N)
+
+
+def _before_head(hidden_BTD, loss_mask_BT) -> tuple[torch.Tensor, tuple[torch.Tensor, torch.Tensor]]:
+    """The hidden states that predict the marked tokens (N x D), and where these stand (rows, positions)."""
+    rows, positions = loss_mask_BT.nonzero(as_tuple=True)
+    if (positions == 0).any():
+        raise ValueError("loss_mask marks the first token of a row, which nothing predicts")
+    return hidden_BTD[rows, positions - 1], (rows, positions)
+
+
+def _after_head(config, logits_NV: torch.Tensor) -> torch.Tensor:
+    """In float32, and what some families do to the logits: Gemma caps them, Cohere and Granite scale them."""
+    logits_NV = logits_NV.float()
+    cap = getattr(config, "final_logit_softcapping", None)
+    if cap is not None:
+        logits_NV = cap * torch.tanh(logits_NV / cap)
+    logits_NV = _times(logits_NV, getattr(config, "logit_scale", 1.0))
+    scaling = getattr(config, "logits_scaling", 1.0)
+    return _over(logits_NV, scaling) if config.model_type.startswith("granite") else _times(logits_NV, scaling)
+
+
+def _times(logits_NV: torch.Tensor, factor: float) -> torch.Tensor:
+    """A product with 1 changes no bit, but copies all logits, forward and backward."""
+    return logits_NV if factor == 1 else logits_NV * factor
+
+
+def _over(logits_NV: torch.Tensor, divisor: float) -> torch.Tensor:
+    return logits_NV if divisor == 1 else logits_NV / divisor

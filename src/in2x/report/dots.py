@@ -11,6 +11,7 @@ from in2x.report.plots import across, figure, svg
 from in2x.report.scales import Scale, tick_label
 
 MAX_NAME = 16  # characters of a row's name beside the plot
+MAX_TICK = 4  # characters of a label, of which five fit on a narrow page
 LANE = 16  # between the dots of one row, in pixels
 
 
@@ -52,8 +53,10 @@ def dot_chart(
 
 
 def _dot_axis(scale: Scale, height: int, reference: float | None) -> Html:
-    parts = []
-    for tick in scale.ticks(5):
+    parts, ticks = [], scale.ticks(5)
+    if max(len(tick_label(tick)) for tick in ticks) > MAX_TICK:
+        ticks = scale.ticks(2)
+    for tick in ticks:
         x = across(scale.place(tick))
         parts.append(element("line", x1=x, x2=x, y1=0, y2=height, class_="grid"))
         parts.append(element("text", tick_label(tick), x=x, y=height + 17, class_="tick middle"))

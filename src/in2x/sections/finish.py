@@ -1,8 +1,9 @@
 """The stages after training: merge, translate, evaluate, report."""
 
-from typing import Annotated, Literal
+from pathlib import Path
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from in2x.sections.common import Count, Fraction, Positive, StageSection
 
@@ -27,8 +28,38 @@ class TranslateSection(StageSection):
     temperature: Positive = 0.7
     chrf_beta: Positive = 1.0
     """Weight of recall in the chrF that minimum-Bayes-risk decoding maximises."""
+    utility: Literal["chrf", "chrf++", "bleu", "exact", "plugin"] = "chrf"
+    """What minimum-Bayes-risk decoding maximises; `exact` takes the most frequent sample."""
+    approximation: Literal["none", "aggregate", "coarse-to-fine", "pruned"] = "none"
+    """How the expected utility is approximated (in2x.decoding.selection); chrF and BLEU don't need it."""
+    keep: Count = 4
+    """Candidates that coarse-to-fine looks at closely."""
+    pseudo_references: Literal["candidates", "base", "sft", "rl", "merge"] = "candidates"
+    """Whose samples stand in for the reference: the candidates themselves, or fresh samples of a stage's model."""
+    num_pseudo_references: Count = 16
+    """Samples of that model."""
+    pseudo_reference_temperature: Positive = 0.7
+    plugin: str | None = None
+    """The neural metric that is the utility: comet, metricx, or the path of a script (in2x.evaluation.plugins)."""
+    plugin_python: Path | None = None
+    """The Python of the plugin's own environment."""
+    plugin_model: str | None = None
+    """The plugin's weights, a path or a hub id."""
     max_completion_tokens: Count = 64
     batch_size: Count = 256
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        named = [name for name in ("plugin", "plugin_python", "plugin_model") if getattr(self, name) is not None]
+        if self.utility == "plugin" and len(named) < 3:
+            raise ValueError("utility 'plugin' needs plugin, plugin_python and plugin_model")
+        if self.utility != "plugin" and named:
+            raise ValueError(f"{named[0]}: only utility 'plugin' reads it, and utility is {self.utility!r}")
+        if self.approximation == "aggregate" and not self.utility.startswith("chrf"):
+            raise ValueError(f"approximation 'aggregate' is for utilities chrf and chrf++, not for {self.utility!r}")
+        if self.approximation == "pruned" and self.utility == "plugin":
+            raise ValueError("approximation 'pruned' would start the plugin many times; use 'coarse-to-fine'")
+        return self
 
 
 class EvaluateSection(StageSection):

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import torch
 
 from in2x.model.logprobs import cross_entropy_sum
-from in2x.training.packing import Rows
+from in2x.training.packing import Document, Rows
 
 
 def micro_batches(rows: Rows, micro_batch_tokens: int) -> Iterator[dict[str, torch.Tensor]]:
@@ -28,3 +28,36 @@ def next_token_loss(num_loss_tokens: int, temperature: float = 1.0):
         return total / num_loss_tokens, {"loss": (float(total.detach()), int(batch["loss_mask"].sum()))}
 
     return loss
+
+
+def padded_micro_batches(
+    documents: list[Document], micro_batch_tokens: int, pad_token_id: int
+) -> Iterator[dict[str, torch.Tensor]]:
+    """A document a row, for models that cannot tell packed documents apart: shortest first, so that little is padding.
+
+    Each micro-batch is as wide as its longest document, and holds at most micro_batch_tokens (at least one row).
+    Padding is on the right, where a causal model's tokens don't see it.
+    """
+    by_length = sorted(documents, key=lambda document: len(document.token_ids))
+    part: list[Document] = []
+    for document in by_length:
+        if part and (len(part) + 1) * len(document.token_ids) > micro_batch_tokens:
+            yield _padded(part, pad_token_id)
+            part = []
+        part.append(document)
+    if part:
+        yield _padded(part, pad_token_id)
+
+
+def _padded(documents: list[Document], pad_token_id: int) -> dict[str, torch.Tensor]:
+    shape = (len(documents), len(documents[-1].token_ids))
+    input_ids_BT, loss_mask_BT = torch.full(shape, pad_token_id), torch.zeros(shape, dtype=torch.bool)
+    for row, document in enumerate(documents):
+        length = len(document.token_ids)
+        input_ids_BT[row, :length] = torch.from_numpy(document.token_ids)
+        loss_mask_BT[row, 1:length] = torch.from_numpy(document.loss_mask[1:])
+    return {
+        "input_ids": input_ids_BT,
+        "position_ids": torch.arange(shape[1]).repeat(shape[0], 1),
+        "loss_mask": loss_mask_BT,
+    }

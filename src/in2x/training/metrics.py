@@ -1,9 +1,9 @@
-"""What a stage measures as it goes: metrics.jsonl and TensorBoard events from one call, and a line of progress."""
+"""What a stage measures as it goes: metrics.jsonl and trackers from one call, and a line of progress."""
 
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,23 +18,24 @@ from rich.progress import (
 )
 
 from in2x.distributed import is_main
+from in2x.training.trackers import open_tracker
 
 console = Console(stderr=False, highlight=False, soft_wrap=not sys.stdout.isatty())
 PLAIN_SECONDS = 15.0
 
 
 class MetricsLog:
-    """Appends to folder/metrics.jsonl and folder/tensorboard; continues at a step after an interruption."""
+    """Appends to folder/metrics.jsonl, and tells the trackers; continues at a step after an interruption."""
 
-    def __init__(self, folder: Path, resume_step: int = 0):
-        from torch.utils.tensorboard import SummaryWriter
-
+    def __init__(
+        self, folder: Path, resume_step: int = 0, trackers: Sequence[str] = ("tensorboard",), online: bool = False
+    ):
         folder.mkdir(parents=True, exist_ok=True)
         self.path = folder / "metrics.jsonl"
         lines = self.path.read_text(encoding="utf-8").splitlines() if self.path.exists() else []
         kept = [line for line in lines if _step(line) <= resume_step]
         self.path.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
-        self.writer = SummaryWriter(str(folder / "tensorboard"), purge_step=resume_step + 1 if lines else None)
+        self.trackers = [open_tracker(name, folder, resume_step if lines else None, online) for name in trackers]
 
     def write(self, step: int, **values) -> None:
         with self.path.open("a", encoding="utf-8") as stream:
@@ -42,13 +43,14 @@ class MetricsLog:
         self.plot(step, **values)
 
     def plot(self, step: int, **values) -> None:
-        """TensorBoard alone, for what another file of the stage holds."""
-        for name, value in values.items():
-            if isinstance(value, int | float):
-                self.writer.add_scalar(name, value, step)
+        """The trackers alone, for what another file of the stage holds."""
+        numbers = {name: value for name, value in values.items() if isinstance(value, int | float)}
+        for tracker in self.trackers:
+            tracker.add(step, numbers)
 
     def close(self) -> None:
-        self.writer.close()
+        for tracker in self.trackers:
+            tracker.close()
 
 
 def _step(line: str) -> float:

@@ -3,11 +3,15 @@
 Muon (Jordan et al. 2024) orthogonalises the momentum of each matrix by a Newton-Schulz iteration. Here it iterates in
 float32 and for all matrices of one shape at once: on CPUs bfloat16 is emulated, and torch.optim.Muon, which uses it,
 takes four times as long. Its updates are scaled to the root mean square of AdamW's (Liu et al., arXiv 2502.16982), so
-that one learning rate serves both. Every matrix must be whole on its device: DDP, not FSDP.
+that one learning rate serves both. A matrix that is parted among processes (FSDP) is gathered for the iteration, which
+each of them then makes: it costs time, and memory for the matrices of one shape.
 """
 
 import torch
 from torch import nn
+
+from in2x.artifacts import In2xError
+from in2x.training.sharding import like, whole
 
 ADAM_RMS = 0.2  # root mean square of AdamW's updates, as Liu et al. measured it
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
@@ -31,10 +35,13 @@ class Muon(torch.optim.Optimizer):
         for parameter in parameters:
             by_shape.setdefault(parameter.shape, []).append(parameter)
         for shape, same in by_shape.items():
-            directions = orthogonalized(torch.stack([self._nesterov(group, parameter) for parameter in same]))
+            momenta = torch.stack([whole(self._nesterov(group, parameter)) for parameter in same])
+            directions = orthogonalized(momenta)
             scale = ADAM_RMS * max(shape) ** 0.5
             for parameter, direction in zip(same, directions, strict=True):
-                parameter.mul_(1 - group["lr"] * group["weight_decay"]).add_(direction, alpha=-group["lr"] * scale)
+                parameter.mul_(1 - group["lr"] * group["weight_decay"]).add_(
+                    like(direction, parameter), alpha=-group["lr"] * scale
+                )
 
     def _nesterov(self, group: dict, parameter: nn.Parameter) -> torch.Tensor:
         state = self.state[parameter]
@@ -99,7 +106,22 @@ def make_optimizer(model: nn.Module, settings, lr: float) -> torch.optim.Optimiz
         return Muon(groups, lr, settings.betas, settings.momentum)
     for group in groups:
         group.pop("use_muon", None)
+    if settings.name == "adamw-8bit":
+        return _adamw_8bit(groups, lr, settings.betas)
     return torch.optim.AdamW(groups, lr=lr, betas=settings.betas, fused=True)
+
+
+def _adamw_8bit(groups: list[dict], lr: float, betas: tuple[float, float]) -> torch.optim.Optimizer:
+    """AdamW with moments of 8 bits (Dettmers et al., arXiv 2110.02861), by bitsandbytes."""
+    if not torch.cuda.is_available():
+        raise In2xError('optimizer.name: "adamw-8bit" needs a GPU, and torch sees none; take "adamw"')
+    try:
+        from bitsandbytes.optim import AdamW8bit
+    except ImportError as error:
+        raise In2xError(
+            f"optimizer.name: \"adamw-8bit\" needs the package bitsandbytes ({error}): pip install 'in2x[bitsandbytes]'"
+        ) from None
+    return AdamW8bit(groups, lr=lr, betas=betas)
 
 
 def _is_vocabulary(name: str) -> bool:

@@ -13,7 +13,7 @@ import torch
 
 from in2x.model.logprobs import token_nats
 from in2x.training.batches import micro_batches
-from in2x.training.packing import Rows, pack
+from in2x.training.packing import owners, pack
 from in2x.training.streams import Stream
 
 FORMULAIC_FRACTION = 0.02
@@ -46,7 +46,7 @@ def document_nats(model, stream: Stream, context_tokens: int, micro_batch_tokens
     documents = [stream.document(index) for index in range(len(stream.ids))]
     numbered = [replace(document, id=str(number)) for number, document in enumerate(documents)]
     rows = pack(numbered, context_tokens, pad_token_id)
-    owners_NT = _owners(rows)
+    owners_NT = owners(rows)
     totals, counts = np.zeros(len(documents)), np.zeros(len(documents))
     start = 0
     for batch in micro_batches(rows, micro_batch_tokens):
@@ -56,11 +56,3 @@ def document_nats(model, stream: Stream, context_tokens: int, micro_batch_tokens
         np.add.at(counts, owner, 1)
         start = end
     return totals / np.maximum(counts, 1)
-
-
-def _owners(rows: Rows) -> np.ndarray:
-    """The number of the document that each token belongs to, N x T; -1 for padding."""
-    owners_NT = np.full(rows.input_ids.shape, -1)
-    for row, (numbers, lengths) in enumerate(zip(rows.document_ids, rows.lengths, strict=True)):
-        owners_NT[row, : sum(lengths)] = np.repeat(np.array(numbers, int), lengths)
-    return owners_NT

@@ -16,10 +16,11 @@ from in2x.evaluation.compare_store import DEFAULTS, FROM_TEXT, compare_store
 from in2x.evaluation.comparison import Settings
 from in2x.evaluation.metrics import chrf_statistics
 from in2x.evaluation.store_checks import PREFIX
+from in2x.evaluation.text_statistics import default_cache
 from in2x.report.comparison import latex
+from in2x.report.comparison.checks import check_parts
 from in2x.report.comparison.page import PairReport, Provenance, render
 from in2x.report.comparison.ranking import Result, first_metric, ordered_systems
-from in2x.report.markup import Html
 
 
 def report_command(
@@ -31,23 +32,26 @@ def report_command(
     roles: Mapping[str, Mapping[str, str]] | None = None,
     sides: tuple[str, str] | None = None,
     title: str | None = None,
-    checks: Mapping[str, Html] | None = None,
+    japanese: Path | None = None,
+    challenge: Mapping[str, Path] | None = None,
 ) -> Path:
     """Compare the systems of the store at `path` and write the three files to the folder `out`; returns the page.
 
     `sides` are the two systems shown segment by segment, by default the two best of each pair of languages.
+    `japanese` and `challenge` are results to show too, see `in2x.report.comparison.checks`.
 
     Raises:
-        In2xError: what `compare_store` refuses, or a side that is no system.
+        In2xError: what `compare_store` and `check_parts` refuse, or a side that is no system.
     """
     frame = store.read_store(path)
     for name in sides or ():
         if name not in store.systems(frame):
             raise In2xError(f"{path}: no system {name!r} to show; there are {', '.join(store.systems(frame))}")
-    results = compare_store(frame, settings, metrics=metrics, roles=roles)
+    checks = check_parts(frame, japanese, challenge or {})
+    results = compare_store(frame, settings, metrics=metrics, roles=roles, cache=default_cache())
     reports = [_pair_report(pair, result, frame.filter(pair=pair), sides) for pair, result in results.items()]
     provenance = _provenance(path, settings)
-    page = render(title or f"Comparison: {path.name}", reports, provenance, checks or {})
+    page = render(title or f"Comparison: {path.name}", reports, provenance, checks)
     with atomic(out / "report.html") as temporary:
         temporary.write_text(page, encoding="utf-8")
     with atomic(out / "tables.tex") as temporary:

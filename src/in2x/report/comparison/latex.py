@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from in2x.report.comparison.ranking import Result, ordered_systems
+from in2x.report.comparison.ranking import Result, decimals, ordered_systems
 
 SPECIAL = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
 SPECIAL |= {character: f"\\{character}" for character in "&%$#_{}"}
@@ -22,10 +22,13 @@ def _table(pair: str, result: Result) -> str:
     metrics = list(result["signatures"])
     value = {(row["system"], row["metric"]): row for row in result["scores"]}
     cluster = {(row["system"], metric): row["cluster"] for metric, rows in result["clusters"].items() for row in rows}
-    head = " & ".join(["System", *(f"{escape(m)}{'$^*$' if m in result['excluded'] else ''}" for m in metrics)])
+    arrow = {m: r"$\downarrow$" if m in result["lower_is_better"] else r"$\uparrow$" for m in metrics}
+    head = " & ".join(
+        ["System", *(f"{escape(m)} {arrow[m]}{'$^*$' if m in result['excluded'] else ''}" for m in metrics)]
+    )
     lines = []
     for system in ordered_systems(result):
-        cells = [_cell(value[system, metric], cluster[system, metric]) for metric in metrics]
+        cells = [_cell(value[system, m], cluster[system, m], decimals(result, m)) for m in metrics]
         lines.append(" & ".join([escape(system), *cells]) + r" \\")
     signatures = "; ".join(
         f"{escape(name)}: \\texttt{{{escape(found)}}}" for name, found in result["signatures"].items()
@@ -44,5 +47,6 @@ def _table(pair: str, result: Result) -> str:
     ])  # fmt: skip
 
 
-def _cell(row: Mapping, cluster: int) -> str:
-    return rf"{row['value']:.1f}$^{{{cluster}}}$ {{\small ({row['low']:.1f}--{row['high']:.1f})}}"
+def _cell(row: Mapping, cluster: int, digits: int) -> str:
+    low_high = f"{row['low']:.{digits}f}--{row['high']:.{digits}f}"
+    return rf"{row['value']:.{digits}f}$^{{{cluster}}}$ {{\small ({low_high})}}"

@@ -64,9 +64,10 @@ def _headline(report: PairReport) -> Html | None:
     close = ranking.not_told_apart(report.result, metrics[0], best)
     lead = f"not told apart from {', '.join(close)}" if close else "ahead of all that it was tested against"
     value = next(row for row in report.result["scores"] if (row["system"], row["metric"]) == (best, metrics[0]))
-    interval = f"{metrics[0]} ({fixed(value['low'])}–{fixed(value['high'])}); {lead}"
+    digits = ranking.decimals(report.result, metrics[0])
+    interval = f"{metrics[0]} ({fixed(value['low'], digits)}–{fixed(value['high'], digits)}); {lead}"
     return element("div", element("span", f"{report.pair}: {best}", class_="what"),
-                   element("span", fixed(value["value"]), class_="value"),
+                   element("span", fixed(value["value"], digits), class_="value"),
                    element("span", interval, class_="unit"), class_="headline")  # fmt: skip
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from in2x.report.dots import Dot, dot_chart
@@ -11,10 +11,21 @@ from in2x.report.markup import DASH, Html, element, fixed, fold, join, note, num
 Result = Mapping[str, Any]  # what in2x.evaluation.compare_store says of one pair of languages
 
 
+SHOWN_METRICS = 4  # charts and domain tables that are open; the others unfold
+
+
 def ordered_systems(result: Result) -> list[str]:
-    """Systems from the best to the worst by the first headline metric, or else the first metric."""
+    """Systems from the best to the worst by the score of the first headline metric, or else the first metric."""
     first = first_metric(result)
-    return [row["system"] for row in result["clusters"][first]] if first else list(result["systems"])
+    if first is None:
+        return list(result["systems"])
+    value = {row["system"]: row["value"] for row in result["scores"] if row["metric"] == first}
+    return sorted(value, key=value.get, reverse=first not in result["lower_is_better"])
+
+
+def decimals(result: Result, metric: str) -> int:
+    """1 for scores such as BLEU's, 3 where all lie between -1 and 1."""
+    return 3 if all(abs(row["value"]) <= 1 for row in result["scores"] if row["metric"] == metric) else 1
 
 
 def first_metric(result: Result) -> str | None:
@@ -38,22 +49,23 @@ def scores(result: Result) -> Html:
     rows = [
         [
             element("strong", system),
-            *(_cell(value[system, m], rank[system, m], _role(result, m, system)) for m in metrics),
+            *(_cell(value[system, m], rank[system, m], _role(result, m, system), decimals(result, m)) for m in metrics),
         ]
         for system in ordered_systems(result)
     ]
     unit = result["settings"]["level"]
     told = (
         f"Below each score its {result['settings']['confidence']:.0%} bootstrap interval over {unit}s, and its "
-        "cluster by Wilcoxon's signed-rank test: systems of one cluster can't be told apart."
+        f"cluster: systems are cut into clusters by Wilcoxon's signed-rank test on the scores of single {unit}s, whose "
+        "mean may order close systems otherwise than the score does. ↑ higher, ↓ lower is better."
     )
     charts = [_chart(result, metric) for metric in metrics]
     excluded = [note(f"{metric} is no headline: {why}.") for metric, why in result["excluded"].items()]
     left_out = [note(f"{metric} is left out: {why}.") for metric, why in result["left_out"].items()]
-    head = ["System", *metrics]
+    head = ["System", *(f"{metric} {_arrow(result, metric)}" for metric in metrics)]
     return join([
         table(head, rows, range(1, len(head)), "Scores by system"), note(told), *excluded, *left_out,
-        element("div", *charts, class_="charts two"),
+        *_first_open("More charts", charts, lambda some: element("div", *some, class_="charts two")),
     ])  # fmt: skip
 
 
@@ -63,13 +75,17 @@ def domains(result: Result) -> Html:
     tables = []
     for metric in result["signatures"]:
         rows = [
-            [element("strong", system), *(fixed(value[metric, system, domain]["value"]) for domain in names)]
+            [
+                element("strong", system),
+                *(fixed(value[metric, system, domain]["value"], decimals(result, metric)) for domain in names),
+            ]
             for system in ordered_systems(result)
         ]
         sizes = {row["domain"]: row["num_segments"] for row in result["domains"] if row["metric"] == metric}
         head = ["System", *(join([name, element("small", f"{sizes[name]:,} segments")]) for name in names)]
-        tables.append(join([element("h3", metric), table(head, rows, range(1, len(head)), f"{metric} by domain")]))
-    return join(tables)
+        title = element("h3", f"{metric} {_arrow(result, metric)}")
+        tables.append(join([title, table(head, rows, range(1, len(head)), f"{metric} by domain")]))
+    return join(_first_open("Other metrics", tables, join))
 
 
 def significance(result: Result) -> Html:
@@ -92,14 +108,24 @@ def signatures(result: Result) -> Html:
     )
 
 
+def _first_open(summary: str, parts: Sequence[Html], laid_out: Callable[[Sequence[Html]], Html]) -> list[Html]:
+    """The first parts, and a fold with the others."""
+    first, rest = parts[:SHOWN_METRICS], parts[SHOWN_METRICS:]
+    return [laid_out(first), *([fold(summary, laid_out(rest))] if rest else [])]
+
+
+def _arrow(result: Result, metric: str) -> str:
+    return "↓" if metric in result["lower_is_better"] else "↑"
+
+
 def _role(result: Result, metric: str, system: str) -> str | None:
     return result["roles"].get(metric, {}).get(system)
 
 
-def _cell(score: Mapping, ranked: Mapping, role: str | None) -> Html:
+def _cell(score: Mapping, ranked: Mapping, role: str | None, digits: int) -> Html:
     badge = element("em", role, class_="badge") if role else None
-    value = element("span", badge, fixed(score["value"]), class_="figure used" if role else "figure")
-    interval = f"{fixed(score['low'])}–{fixed(score['high'])}"
+    value = element("span", badge, fixed(score["value"], digits), class_="figure used" if role else "figure")
+    interval = f"{fixed(score['low'], digits)}–{fixed(score['high'], digits)}"
     return join([value, element("small", interval), element("small", f"cluster {ranked['cluster']}")])
 
 
@@ -108,9 +134,10 @@ def _chart(result: Result, metric: str) -> Html:
     rows = {}
     for system in ordered_systems(result):
         row, role = value[system], _role(result, metric, system)
-        reading = f"{fixed(row['value'])} ({fixed(row['low'])}–{fixed(row['high'])}{f', {role}' if role else ''})"
+        value_low_high = [fixed(row[name], decimals(result, metric)) for name in ("value", "low", "high")]
+        reading = "{} ({}–{}{})".format(*value_low_high, f", {role}" if role else "")
         rows[system] = [Dot(row["value"], row["low"], row["high"], 1, bool(role), reading)]
-    return dot_chart(metric, f"{result['settings']['confidence']:.0%} interval", rows)
+    return dot_chart(f"{metric} {_arrow(result, metric)}", f"{result['settings']['confidence']:.0%} interval", rows)
 
 
 def _matrix(result: Result, metric: str) -> Html:
@@ -120,16 +147,18 @@ def _matrix(result: Result, metric: str) -> Html:
             found[row["system_a"], row["system_b"]] = (row["delta"], row)
             found[row["system_b"], row["system_a"]] = (-row["delta"], row)
     names = ordered_systems(result)
-    rows = [[element("strong", a), *(_against(found.get((a, b)), a) for b in names)] for a in names]
+    digits = 1 + decimals(result, metric)
+    rows = [[element("strong", a), *(_against(found.get((a, b)), a, digits) for b in names)] for a in names]
     head = ["", *names]
-    return join([element("h3", metric), table(head, rows, range(1, len(head)), f"{metric}: which system is better")])
+    title = element("h3", f"{metric} {_arrow(result, metric)}")
+    return join([title, table(head, rows, range(1, len(head)), f"{metric}: which system is better")])
 
 
-def _against(pair: tuple[float, Mapping] | None, system: str) -> Html:
+def _against(pair: tuple[float, Mapping] | None, system: str, digits: int) -> Html:
     if pair is None:
         return element("span", DASH, class_="absent")
     delta, row = pair
     p_value = "p < 0.001" if row["p_holm"] < 0.001 else f"p = {row['p_holm']:.3f}"
     better = row["significant"] and row["better"] == system
-    told = fixed(delta, 2, signed=True)
+    told = fixed(delta, digits, signed=True)
     return join([element("strong", told) if better else told, element("small", p_value)])

@@ -24,6 +24,8 @@ from in2x.report.markup import (
     table,
     words,
 )
+from in2x.report.parts.losses import loss_charts, without_losses
+from in2x.report.parts.measures import after_training, forgetting, measures
 from in2x.report.plots import Line, line_chart
 
 TEXTS = {"en": "English", "ja": "Japanese", "zh": "Chinese", "pairs": "bilingual"}
@@ -36,12 +38,28 @@ def pretrain(run: Run) -> Html:
     base = stage.results.get("base_perplexity") or {}
     mixtures = {str(phase.get("name")): phase.get("mixture") or {} for phase in phases}
     charts = [_perplexity(phases, base), share_chart("Mixture", "share of the tokens", mixtures)] if phases else []
+    perplexities = [(str(phase.get("name")), phase.get("perplexity") or {}) for phase in phases]
+    measured = [(str(phase.get("name")), phase.get("measures") or {}) for phase in phases]
+    metrics = list(stage.metrics())
     return join([
         _phases(phases, base) if phases else None,
+        forgetting(base, perplexities, next(iter(base), "")),
         element("div", *charts, class_="charts two") if charts else None,
+        measures([("base", stage.results.get("base_measures") or {}), *measured]),
+        _fertility(stage.results.get("fertility") or {}),
         _documents(phases),
-        curves("pretrain", stage.metrics()) or note("No steps were logged."),
+        curves("pretrain", without_losses(metrics)) or note("No steps were logged."),
+        loss_charts(metrics),
     ])  # fmt: skip
+
+
+def _fertility(found: Mapping[str, Any]) -> Html | None:
+    before, after = found.get("before") or {}, found.get("after") or {}
+    if not before:
+        return None
+    rows = [[TEXTS.get(name, name), number(before[name]), number(after.get(name))] for name in before]
+    title = f"Vocabulary extended by {number(found.get('num_pieces'))} pieces: tokens per character"
+    return join([element("h3", title), table(["Text", "Before", "After"], rows, (1, 2), title)])
 
 
 def _phases(phases: list[Mapping[str, Any]], base: Mapping[str, Any]) -> Html:
@@ -104,7 +122,13 @@ def _documents(phases: list[Mapping[str, Any]]) -> Html | None:
 
 def sft(run: Run) -> Html:
     stage = run["sft"]
-    return join([results_facts(stage.results), curves("sft", stage.metrics()) or note("No steps were logged.")])
+    metrics = list(stage.metrics())
+    return join([
+        results_facts(stage.results),
+        after_training(stage.results.get("measures") or {}),
+        curves("sft", without_losses(metrics)) or note("No steps were logged."),
+        loss_charts(metrics),
+    ])  # fmt: skip
 
 
 def results_facts(results: Mapping[str, Any]) -> Html | None:

@@ -1,0 +1,89 @@
+"""Take RL steps with TRL's GRPOTrainer; run by `benchmarks/rl_step.py` with the Python that has TRL.
+
+Reads {"model", "prompts", "group_size", "completions", "mini_batch", "micro_batch", "max_completion_tokens", "warm_up",
+"steps", "threads"} from standard input and writes JSON: seconds and processor seconds of the rollout batches after the
+warm-up with all of their updates, completion tokens, and peak memory.
+"""
+
+import contextlib
+import json
+import sys
+import tempfile
+from importlib import metadata
+
+import torch
+from machine import Clock, distinct_share, peak_bytes
+
+
+def main() -> None:
+    task = json.load(sys.stdin)
+    torch.set_num_threads(task["threads"])
+    with contextlib.redirect_stdout(sys.stderr):
+        found = train(task)
+    json.dump(found, sys.stdout)
+
+
+def train(task: dict) -> dict:
+    from datasets import Dataset
+    from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
+    from trl import GRPOConfig, GRPOTrainer
+
+    clock, found, lengths = Clock(), {}, []
+    updates = task["completions"] // task["mini_batch"]
+
+    def reward(completion_ids, **columns):
+        lengths.append([len(ids) for ids in completion_ids])
+        return [distinct_share(ids, task["max_completion_tokens"]) for ids in completion_ids]
+
+    class Watch(TrainerCallback):
+        def on_step_end(self, args, state, control, **kwargs):
+            if state.global_step == task["warm_up"] * updates:
+                lengths.clear()
+                clock.begin()
+            if state.global_step == (task["warm_up"] + task["steps"]) * updates:
+                found.update(clock.end())
+
+    accumulated = task["mini_batch"] // task["micro_batch"]
+    with tempfile.TemporaryDirectory() as folder:
+        trainer = GRPOTrainer(
+            model=AutoModelForCausalLM.from_pretrained(task["model"], dtype=torch.float32),
+            reward_funcs=reward,
+            processing_class=AutoTokenizer.from_pretrained(task["model"]),
+            train_dataset=Dataset.from_list([{"prompt": text} for text in task["prompts"]]),
+            callbacks=[Watch()],
+            args=GRPOConfig(
+                output_dir=folder,
+                max_steps=(task["warm_up"] + task["steps"]) * updates,
+                per_device_train_batch_size=task["micro_batch"],
+                gradient_accumulation_steps=accumulated,
+                steps_per_generation=accumulated * updates,
+                num_generations=task["group_size"],
+                max_completion_length=task["max_completion_tokens"],
+                temperature=1.0,
+                beta=0.0,
+                learning_rate=1e-6,
+                lr_scheduler_type="constant",
+                optim="adamw_torch_fused",
+                gradient_checkpointing=False,
+                bf16=False,
+                use_cpu=True,
+                report_to="none",
+                save_strategy="no",
+                logging_steps=1,
+                disable_tqdm=True,
+                seed=0,
+            ),
+        )
+        trainer.train()
+    tokens = [length for batch in lengths for length in batch]
+    versions = {name: metadata.version(name) for name in ("trl", "transformers", "torch")}
+    return found | {
+        "completions": len(tokens),
+        "completion_tokens": sum(tokens),
+        "peak_bytes": peak_bytes(),
+        "versions": versions,
+    }
+
+
+if __name__ == "__main__":
+    main()

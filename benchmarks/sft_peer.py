@@ -1,0 +1,80 @@
+"""Train with TRL's SFTTrainer on given tokens; run by `benchmarks/sft.py` with the Python that has TRL.
+
+Reads {"model", "documents", "packing", "micro_batch_rows", "micro_batches", "context_tokens", "warm_up", "steps",
+"threads"} from standard input and writes JSON: seconds and processor seconds of the steps after the warm-up, and the
+label tokens and peak memory.
+"""
+
+import contextlib
+import json
+import sys
+import tempfile
+from importlib import metadata
+
+import torch
+from machine import Clock, peak_bytes
+
+
+def main() -> None:
+    task = json.load(sys.stdin)
+    torch.set_num_threads(task["threads"])
+    with contextlib.redirect_stdout(sys.stderr):
+        found = train(task)
+    json.dump(found, sys.stdout)
+
+
+def train(task: dict) -> dict:
+    from datasets import Dataset
+    from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback, set_seed
+    from trl import SFTConfig, SFTTrainer
+
+    set_seed(0)
+    clock, found, labels = Clock(), {}, []
+
+    class Watch(TrainerCallback):
+        def on_step_end(self, args, state, control, **kwargs):
+            if state.global_step == task["warm_up"]:
+                labels.clear()
+                clock.begin()
+            if state.global_step == task["warm_up"] + task["steps"]:
+                found.update(clock.end())
+
+    class Counting(SFTTrainer):
+        def compute_loss(self, model, inputs, **kwargs):
+            labels.append(int((inputs["labels"] != -100).sum()))
+            return super().compute_loss(model, inputs, **kwargs)
+
+    with tempfile.TemporaryDirectory() as folder:
+        trainer = Counting(
+            model=AutoModelForCausalLM.from_pretrained(task["model"], dtype=torch.float32),
+            processing_class=AutoTokenizer.from_pretrained(task["model"]),
+            train_dataset=Dataset.from_list(task["documents"]),
+            callbacks=[Watch()],
+            args=SFTConfig(
+                output_dir=folder,
+                max_steps=task["warm_up"] + task["steps"],
+                per_device_train_batch_size=task["micro_batch_rows"],
+                gradient_accumulation_steps=task["micro_batches"],
+                max_length=task["context_tokens"],
+                packing=task["packing"],
+                completion_only_loss=True,
+                learning_rate=1e-4,
+                lr_scheduler_type="constant",
+                optim="adamw_torch_fused",
+                gradient_checkpointing=False,
+                bf16=False,
+                use_cpu=True,
+                report_to="none",
+                save_strategy="no",
+                logging_steps=1,
+                disable_tqdm=True,
+                seed=0,
+            ),
+        )
+        trainer.train()
+    versions = {name: metadata.version(name) for name in ("trl", "transformers", "torch")}
+    return found | {"label_tokens": sum(labels), "peak_bytes": peak_bytes(), "versions": versions}
+
+
+if __name__ == "__main__":
+    main()
