@@ -45,9 +45,12 @@ def recipe_file(tmp_path, monkeypatch):
     [
         ("--rl.directions=['en-zh']", "=['en-zh']: expected 'en-ja' or 'ja-en' (of corpus.pair), got 'en-zh'"),
         ("--rl.directions=[]", "at least one direction is needed"),
-        ("--pretrain.phases.0.mixture.zh=1", "unknown stream; known are en, ja, pairs, documents, en:conv"),
+        ("--pretrain.phases.0.mixture.zh=1", "unknown stream; known are en, ja, pairs, documents, switched, styled, en:c"),
         ("--pretrain.phases.0.mixture={'ja:conversation'=1}", "unknown stream; did you mean 'ja:conversational'?"),
         ("--pretrain.phases.0.context_tokens=257", "257 tokens, but the model has 256 positions"),
+        ("--pretrain.phases.0.context_tokens=257", "or a context of at most that"),
+        ("--pretrain.lexicon=words.tsv", "there is no file words.tsv"),
+        ("--pretrain.phases.0.mixture={}", "expected at least 1 entries"),
         ("--sft.context_tokens=257", "257 tokens, but the model has 256 positions"),
         ("--translate.max_completion_tokens=257", "257 tokens, but the model has 256 positions"),
         ("--pretrain.step_tokens=127", "128 tokens are more than pretrain.step_tokens, 127"),
@@ -130,3 +133,12 @@ def test_names_are_those_that_the_stages_know():
     rewards = pytest.importorskip("in2x.rewards.translation")
     assert set(checks.TASKS) == set(tasks.TASKS)
     assert set(checks.REWARDS) == set(rewards.COMPONENTS)
+
+
+def test_rope_lifts_the_limit_for_its_phase_and_what_comes_after():
+    load("r.toml", ["--pretrain.phases.0.context_tokens=512", '--pretrain.phases.0.rope={kind="yarn"}'])
+    load("r.toml", ["--pretrain.phases.0.context_tokens=512", '--pretrain.phases.0.rope={kind="yarn"}',
+                    "--sft.context_tokens=512"])  # fmt: skip
+    with pytest.raises(RecipeError, match="513 tokens, but the model has 512 positions"):
+        load("r.toml", ["--pretrain.phases.0.context_tokens=512", '--pretrain.phases.0.rope={kind="yarn"}',
+                        "--sft.context_tokens=513"])  # fmt: skip

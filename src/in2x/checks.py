@@ -11,13 +11,19 @@ from typing import TYPE_CHECKING
 
 from in2x.model_size import is_hub_id, read_config
 from in2x.problems import Problem, nearest
+from in2x.rewards import checks as reward_checks
+from in2x.rl import checks as rl_checks
 from in2x.sections import InstructSection
+from in2x.sections.pretrain import BILINGUAL_STREAMS
 from in2x.stages import STAGES
 
 if TYPE_CHECKING:
     from in2x.recipe import Recipe
 
-REWARDS = ("adequacy", "naturalness", "length", "repetition", "numbers", "markup")
+REWARDS = (
+    "adequacy", "bleu", "embedding", "coverage", "qe", "naturalness", "rubric", "length", "relative_length", "repetition",
+    "numbers", "dates", "markup", "terms", "untranslated", "script", "register", "answer", "format",
+)  # fmt: skip
 TASKS = tuple(InstructSection.model_fields["tasks"].default)
 DOMAINS = ("conversational", "knowledge")
 LEAST_PIECES = 256 + 4
@@ -48,6 +54,9 @@ def _files(recipe: Recipe) -> Iterator[Problem]:
         for path in paths:
             if path is not None and not path.exists():
                 yield Problem(("corpus", "sources", index, "path"), _not_there(path, "file"))
+    lexicon = recipe.pretrain.lexicon if recipe.pretrain else None
+    if lexicon is not None and not lexicon.is_file():
+        yield Problem(("pretrain", "lexicon"), _not_there(lexicon, "file"))
     base = recipe.pretrain.base if recipe.pretrain else None
     if base is None or is_hub_id(base):
         return
@@ -87,7 +96,7 @@ def _corpus(recipe: Recipe) -> Iterator[Problem]:
 def _streams(recipe: Recipe) -> Iterator[Problem]:
     if not (recipe.corpus and recipe.pretrain):
         return
-    kinds = (*recipe.corpus.pair.split("-"), "pairs", "documents")
+    kinds = (*recipe.corpus.pair.split("-"), *BILINGUAL_STREAMS)
     known = [*kinds, *(f"{kind}:{domain}" for kind in kinds for domain in DOMAINS)]
     for index, phase in enumerate(recipe.pretrain.phases):
         for name in phase.mixture:
@@ -111,18 +120,24 @@ def _scratch(recipe: Recipe) -> Iterator[Problem]:
 
 
 def _contexts(recipe: Recipe) -> Iterator[Problem]:
-    """No row may be longer than a step, nor than the model's positions."""
+    """No row may be longer than a step, nor than the model's positions, which a phase's `rope` makes longer."""
     rows = {}
+    limit = max_position_tokens(recipe) if recipe.pretrain else None
     for index, phase in enumerate(recipe.pretrain.phases if recipe.pretrain else ()):
-        rows["pretrain", "phases", index, "context_tokens"] = phase.context_tokens, recipe.pretrain.step_tokens
+        place = ("pretrain", "phases", index, "context_tokens")
+        rows[place] = phase.context_tokens, recipe.pretrain.step_tokens
+        if limit and phase.rope:
+            limit = max(limit, phase.context_tokens)
+        elif limit and phase.context_tokens > limit:
+            mend = 'give the phase a `rope`, such as { kind = "yarn" }, or a context of at most that'
+            yield Problem(place, f"{phase.context_tokens} tokens, but the model has {limit} positions: {mend}")
     if recipe.sft:
         rows["sft", "context_tokens"] = recipe.sft.context_tokens, recipe.sft.step_tokens
     for stage in ("reward", "rl", "merge", "translate"):
         if getattr(recipe, stage):
             rows[stage, "max_completion_tokens"] = getattr(recipe, stage).max_completion_tokens, None
-    limit = max_position_tokens(recipe) if recipe.pretrain else None
     for place, (tokens, step_tokens) in rows.items():
-        if limit and tokens > limit:
+        if limit and tokens > limit and place[0] != "pretrain":
             yield Problem(place, f"{tokens} tokens, but the model has {limit} positions")
         if step_tokens and tokens > step_tokens:
             yield Problem(place, f"{tokens} tokens are more than {place[0]}.step_tokens, {step_tokens}")
@@ -195,7 +210,10 @@ def _did_you_mean(word: str, known: Sequence[str]) -> str:
     return f"did you mean {close!r}?" if close else f"known are {', '.join(known)}"
 
 
-CHECKS = (_files, _corpus, _streams, _scratch, _contexts, _instruct, _rl, _merge, _held_out)
+CHECKS = (
+    _files, _corpus, _streams, _scratch, _contexts, _instruct, _rl,
+    rl_checks.recipe_problems, reward_checks.recipe_problems, _merge, _held_out,
+)  # fmt: skip
 
 
 def warnings(recipe: Recipe) -> list[str]:
@@ -210,6 +228,8 @@ def warnings(recipe: Recipe) -> list[str]:
         there = recipe.instruct.num_rl
         if drawn > there:
             found.append(f"rl: draws {drawn:,} prompts of instruct.num_rl = {there:,}, each {drawn / there:.1f} times")
+    if long_prompts := rl_checks.long_prompts(recipe, max_position_tokens(recipe) if recipe.pretrain else None):
+        found.append(f"rl: {long_prompts}")
     if recipe.rl and recipe.rl.end_temperature > recipe.rl.start_temperature:
         found.append("rl: end_temperature is above start_temperature; the method lowers it")
     return found

@@ -56,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def reads_recipe(arguments: Sequence[str]) -> bool:
     """Whether the command is one of those that read a recipe, so that its settings can be overridden."""
     command = next((word for word in arguments if not word.startswith("-")), None)
-    return command in ("run", "check", *STAGES)
+    return command in ("run", "check", "ablate", "redteam", *STAGES)
 
 
 def split_overrides(arguments: list[str]) -> tuple[list[str], list[str]]:
@@ -128,12 +128,18 @@ def report(
     sides: Annotated[
         list[str] | None, typer.Option("--side", help="Store: one of the two systems shown against each other.")
     ] = None,
+    japanese: Annotated[Path | None, typer.Option(help="Store: result of `in2x japanese --out`, to show too.")] = None,
+    challenge: Annotated[
+        list[str] | None, typer.Option(help="Store: SYSTEM=FILE, result of `in2x challenge --out`; repeatable.")
+    ] = None,
 ) -> None:
     """Run the stage report of a recipe; or write the report on the systems of a segment store."""
     if source.suffix == ".toml":
         _stage_command("report")(context, source)
     else:
-        cli_evaluation.report_store(source, out, level, baseline, metrics or [], roles or [], sides or [])
+        cli_evaluation.report_store(
+            source, out, level, baseline, metrics or [], roles or [], sides or [], japanese, challenge or []
+        )
 
 
 @app.command(epilog=EPILOG)
@@ -147,6 +153,47 @@ def check(context: typer.Context, recipe: RecipeFile) -> None:
         print(line)
     for line in warnings(loaded):
         print(f"note: {line}")
+
+
+@app.command(epilog=EPILOG)
+def ablate(
+    context: typer.Context,
+    recipe: RecipeFile,
+    arms: Annotated[
+        list[str] | None, typer.Option("--arm", help="Only this arm beside the full one; may be given again.")
+    ] = None,
+    num_seeds: Annotated[int, typer.Option("--seeds", min=1, help="Seeds for each arm.")] = 3,
+) -> None:
+    """Measure what each ingredient of RL is worth: a grid of runs from the recipe's SFT model, compared."""
+    from in2x.ablation.command import ablate as run_ablation
+
+    loaded = _load(recipe, context.obj)
+    with _at_work(loaded):
+        print(run_ablation(loaded, arms or [], num_seeds))
+
+
+@app.command(epilog=EPILOG)
+def redteam(
+    context: typer.Context,
+    recipe: RecipeFile,
+    run_folder: Annotated[
+        Path | None, typer.Option("--run", help="Take this run's folder as it is; else the recipe's own.")
+    ] = None,
+    json_out: Annotated[Path | None, typer.Option("--json", help="Write every cell, with intervals, to a file.")] = None,
+    num: Annotated[int, typer.Option("--num", min=2, help="Pairs for each attack.")] = 300,
+    group_size: Annotated[int | None, typer.Option(min=2, help="Left out, the recipe's.")] = None,
+    honest: Annotated[
+        list[str] | None, typer.Option(help="Attacked: reference, human or policy translations; repeatable; else all.")
+    ] = None,
+    fail_above: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Exit with 1 where an attack beats the sum more often, as 0.02.")
+    ] = None,
+) -> None:
+    """Attack the reward of a run: how often it prefers an attack to the honest translation."""
+    from in2x.rewards.redteam_command import redteam_cli
+
+    loaded = _load(recipe, context.obj)
+    redteam_cli(loaded, run_folder, json_out, num, group_size, honest, fail_above)
 
 
 @app.command()
@@ -184,6 +231,8 @@ app.command()(cli_evaluation.rank)
 app.command("import")(cli_evaluation.import_)
 app.command()(cli_evaluation.score)
 app.command()(cli_evaluation.compare)
+app.command()(cli_evaluation.agree)
+app.command()(cli_evaluation.japanese)
 app.command()(cli_evaluation.judge)
 app.command()(cli_evaluation.challenge)
 app.add_typer(cli_evaluation.campaign, name="campaign")

@@ -41,7 +41,7 @@ def rank(
     ] = None,
     among: Annotated[list[str] | None, typer.Option(help="Rank these systems among themselves too.")] = None,
     tracks: Annotated[
-        Path | None, typer.Option(help="WMT's systems_metadata.json: rank the unconstrained among themselves too.")
+        Path | None, typer.Option(help="Another systems_metadata.json than WMT25's, to rank tracks among themselves.")
     ] = None,
     resamples: Annotated[int, typer.Option(min=1, help="Resamples of the documents.")] = 2000,
     seed: Seed = 12345,
@@ -64,6 +64,7 @@ def import_(
     scores: Annotated[Path | None, typer.Option(help="WMT25's automatic scores, to add.")] = None,
     reference_system: Annotated[str | None, typer.Option(help="A system to take as the reference.")] = None,
     on_missing: OnMissing = "refuse",
+    roles: Roles = None,
 ) -> None:
     """Make a segment store of WMT's files, of parallel text files, or of a run."""
     from in2x.evaluation.store_commands import import_command
@@ -71,6 +72,7 @@ def import_(
     import_command(
         source, out, pair=pair, systems=systems or (), references=references or (), documents=documents,
         segments=segments, scores=scores, reference_system=reference_system, on_missing=on_missing,
+        roles=parsed_roles(roles or ()),
     )  # fmt: skip
 
 
@@ -86,19 +88,35 @@ def score(
     model: Annotated[str | None, typer.Option(help="Plugin: its weights, a path or a hub id.")] = None,
     systems: Annotated[list[str] | None, typer.Option("--system", help="Plugin: this system only; repeatable.")] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Plugin: segments at once.")] = 16,
+    roles: Roles = None,
+    rewards: Annotated[
+        list[str] | None, typer.Option("--reward", help="A component of the reward instead, or gates; repeatable.")
+    ] = None,
+    reward_stage: Annotated[Path | None, typer.Option(help="Reward: a run's stage reward, with its models.")] = None,
+    embedding_model: Annotated[Path | None, typer.Option(help="Reward embedding: a model's folder.")] = None,
+    endpoint: Annotated[str | None, typer.Option(help="Reward rubric: the judge's server; --model names it.")] = None,
 ) -> None:
     """Score every segment and system of a store: BLEU, chrF, TER, copies, numbers, names; or by a neural metric."""
     from in2x.evaluation.plugins.command import plugin_command
     from in2x.evaluation.store_commands import score_command
 
+    if rewards:
+        from in2x.rewards.score_store import reward_command
+
+        reward_command(
+            store, rewards, out, on_missing=on_missing, reward_stage=reward_stage, embedding_model=embedding_model,
+            endpoint=endpoint, judge_model=model, estimator=plugin, python=python, estimator_model=model,
+        )  # fmt: skip
+        return
     if plugin is None:
-        score_command(store, names or (), out, on_missing=on_missing)
+        score_command(store, names or (), out, on_missing=on_missing, roles=parsed_roles(roles or ()))
         return
     if python is None or model is None:
         raise typer.BadParameter("--plugin needs --python, the Python of the metric's own environment, and --model")
     found = plugin_command(
-        store, out or store, plugin, python=python, model=model, systems=systems or (), batch_size=batch_size
-    )
+        store, out or store, plugin, python=python, model=model, systems=systems or (), batch_size=batch_size,
+        roles=parsed_roles(roles or ()),
+    )  # fmt: skip
     print(f"{found.num_new:,} segments scored, {found.num_cached:,} known before, {found.num_failed:,} failed; "
           f"{found.signature}\n{out or store}")  # fmt: skip
 
@@ -121,12 +139,43 @@ def compare(
     print(out)
 
 
+def agree(
+    store: StoreFile,
+    human: Annotated[str, typer.Option(help="The scores to agree with, such as human-esa.")] = "human-esa",
+    metrics: Metrics = None,
+    out: Annotated[Path | None, typer.Option("--out", help="JSON file to write.")] = None,
+    permutations: Annotated[int, typer.Option(min=2, help="Of the test of each pair of systems; even.")] = 1000,
+    seed: Seed = 12345,
+) -> None:
+    """Compare metrics with human scores: soft pairwise accuracy, pairwise accuracy and tau over pairs of systems."""
+    from in2x.evaluation.agree_store import agree_command
+
+    if permutations % 2:
+        raise typer.BadParameter(f"--permutations: expected an even number, got {permutations}")
+    agree_command(store, human, out, metrics=metrics or (), num_permutations=permutations, seed=seed)
+
+
+def japanese(
+    store: StoreFile,
+    out: Annotated[Path | None, typer.Option("--out", help="JSON file to write: rates and all findings.")] = None,
+    systems: Annotated[list[str] | None, typer.Option("--system", help="Check this system only; repeatable.")] = None,
+    resamples: Annotated[int, typer.Option(min=0, help="Resamples of the documents; 0: no intervals.")] = 1000,
+    num_examples: Annotated[int, typer.Option("--examples", min=0, help="Places shown for each check.")] = 2,
+    seed: Seed = 12345,
+) -> None:
+    """Check Japanese translations by rules: register, pronouns, script, names, punctuation, translationese."""
+    from in2x.evaluation.japanese.command import japanese_command
+
+    japanese_command(store, out, systems=systems or (), num_resamples=resamples, seed=seed, num_examples=num_examples)
+
+
 def report_store(
     store: Path, out: Path | None, level: str, baseline: str | None, metrics: list[str], roles: list[str],
-    sides: list[str],
+    sides: list[str], japanese: Path | None = None, challenge: list[str] | tuple = (),
 ) -> None:  # fmt: skip
     """The report on a segment store; `in2x report` comes here where it is not given a recipe."""
     from in2x.evaluation.comparison import Settings
+    from in2x.evaluation.store_commands import system_files
     from in2x.report.comparison.build import report_command
 
     if sides and len(sides) != 2:
@@ -134,7 +183,7 @@ def report_store(
     out = out or store.with_name(f"{store.name.split('.')[0]}.report")
     settings = Settings(level=level, baseline=baseline)
     print(report_command(store, out, settings=settings, metrics=metrics, roles=parsed_roles(roles),
-                         sides=tuple(sides) or None))  # fmt: skip
+                         sides=tuple(sides) or None, japanese=japanese, challenge=system_files(challenge)))  # fmt: skip
 
 
 def judge(
@@ -161,6 +210,7 @@ def judge(
     max_failing: Annotated[float, typer.Option(min=0, max=1, help="Share of unread answers that is allowed.")] = 0.2,
     parameters: Annotated[list[str] | None, typer.Option("--set", help="Sampling, such as temperature=0.5.")] = None,
     cache: Annotated[Path | None, typer.Option(help="File of answers; by default in the user's cache.")] = None,
+    roles: Roles = None,
 ) -> None:
     """Have a language model judge the translations of a segment store."""
     from in2x.judging.command import judge_command, read_parameters, summary_lines
@@ -172,7 +222,7 @@ def judge(
             store, out, endpoint, model, protocol, metric=metric, systems=systems or (), settings=settings,
             gate=not no_gate, api_key_variable=api_key_variable, api_key_file=api_key_file, concurrency=concurrency,
             timeout_seconds=timeout, max_retries=retries, parameters=read_parameters(parameters or ()),
-            cache_path=cache,
+            cache_path=cache, roles=parsed_roles(roles or ()),
         )  # fmt: skip
     except KeyboardInterrupt:
         raise Interrupted("interrupted; what was answered is kept, run it again to continue") from None

@@ -25,7 +25,7 @@ RUNTIME_BYTES = 0.6e9
 """Of Python and the corpus in memory."""
 TORCH_BYTES = 0.9e9
 """Of torch and the tokenised corpus, besides the model."""
-OPTIMIZER_BYTES = {"adamw": 8, "muon": 4}
+OPTIMIZER_BYTES = {"adamw": 8, "muon": 4, "adamw-8bit": 2}
 """State per parameter."""
 
 

@@ -2,12 +2,16 @@
 
 import json
 import re
+from collections import namedtuple
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 from in2x.artifacts import In2xError
 from in2x.evaluation import autorank_report
 from in2x.evaluation.autorank_table import rank_command
+from in2x.evaluation.autorank_tracks import known_tracks
 
 METRICS = ["CometKiwi-XL", "GEMBA-ESA-CMDA", "GEMBA-ESA-GPT4.1", "MetricX-24-Hybrid-XL", "XCOMET-XL"]
 LONG = "a-system-with-a-rather-long-name-[v2]"
@@ -123,6 +127,24 @@ def test_missing_scores_are_counted(tmp_path, capsys):
     text, found = _run(path, tmp_path, capsys)
     assert "1 missing scores left out" in text
     assert [found["en-ja_JP"][system]["num_missing_scores"] for system in "abc"] == [1, 0, 0]
+
+
+def test_wmt25s_own_pool_is_parted_into_tracks_and_other_pools_are_not():
+    pool = namedtuple("Pool", "pair systems pool")
+    groups = known_tracks(pool("en-ja_JP", ("In2x", "Shy", "GPT-4.1", "mine"), np.arange(4)), own={"mine"})
+    assert {name: members.tolist() for name, members in groups.items()} == {"unconstrained": [0, 2], "constrained": [1]}
+    assert known_tracks(pool("en-ja_JP", ("In2x", "Shy", "mine"), np.arange(3))) == {}
+    assert known_tracks(pool("en-ja", ("In2x", "Shy"), np.arange(2))) == {}
+
+
+def test_in2x_is_told_to_be_first_of_the_unconstrained_and_by_what_it_stands(capsys):
+    scores = Path(__file__).parents[2].parent / "shared" / "data" / "wmt25" / "automatic_scores.en-ja_JP.jsonl.gz"
+    if not scores.exists():
+        pytest.skip(f"{scores} is not there")
+    rank_command([scores], num_resamples=300)
+    text = capsys.readouterr().out
+    (line,) = [line for line in text.splitlines() if line.startswith("first of 23 in unconstrained: In2x in 7")]
+    assert line.endswith("of the resamples (without CometKiwi-XL 3 of 23, 7 of 43 in pool)")
 
 
 def test_a_chosen_group_has_ranks_of_its_own(scores, tmp_path, capsys):

@@ -10,7 +10,7 @@ import sacrebleu
 from in2x.artifacts import In2xError
 from in2x.evaluation.compare_store import compare_command, compare_store
 from in2x.evaluation.comparison import Settings
-from in2x.evaluation.store import write_store
+from in2x.evaluation.store import mark_roles, read_store, stored_roles, write_store
 
 SENTENCES = [
     "私は毎日学校へ行きます。", "神戸に住んでいます。", "何をしているのですか。", "ありがとうございました。",
@@ -47,12 +47,12 @@ def test_scores_are_sacrebleus_and_means_of_the_store(frame):
         bleu = sacrebleu.corpus_bleu(texts, [SENTENCES], tokenize="ja-mecab").score
         assert values(result, "BLEU")[system] == pytest.approx(bleu)
     assert values(result, "human") == pytest.approx({"fair": 52.5, "good": 72.5, "bad": 22.5})
-    assert list(result["signatures"]) == ["BLEU", "chrF2", "TER", "human"]
+    assert list(result["signatures"]) == ["BLEU", "chrF2", "human"]
     assert all(row["low"] <= row["value"] <= row["high"] for row in result["scores"])
 
 
 def test_systems_are_ranked_and_every_pair_is_tested(frame):
-    result = compare_store(frame, QUICK)["en-ja"]
+    result = compare_store(frame, QUICK, metrics=["BLEU", "chrF2", "TER", "human"])["en-ja"]
     for metric in ("chrF2", "TER", "human"):
         assert [row["system"] for row in result["clusters"][metric]] == ["good", "fair", "bad"]
     pairs = {(row["metric"], row["system_a"], row["system_b"]) for row in result["pairs"]}
@@ -101,6 +101,41 @@ def test_a_reward_is_no_headline(frame):
     assert result["excluded"] == {"chrF2": "reward of good"}
 
 
+def test_roles_are_kept_in_the_store_and_read_from_it(frame, tmp_path):
+    path = tmp_path / "store.jsonl"
+    write_store(mark_roles(frame, {"chrF2": {"good": "selector"}, "other": {"bad": "reward"}}), path)
+    stored = read_store(path)
+    assert stored_roles(stored) == {"chrF2": {"good": "selector"}, "other": {"bad": "reward"}}
+    result = compare_store(stored, QUICK, roles={"human": {"fair": "reward"}})["en-ja"]
+    assert result["excluded"] == {"chrF2": "selector of good", "human": "reward of fair"}
+    assert result["headline_metrics"] == ["BLEU"]
+
+
+def test_a_role_for_what_is_not_there_is_refused(frame):
+    with pytest.raises(In2xError, match="a role for the metric 'chrf', which is not measured"):
+        compare_store(frame, QUICK, roles={"chrf": {"good": "reward"}})
+    with pytest.raises(In2xError, match="chrF2 as reward of 'best': no such system"):
+        compare_store(frame, QUICK, roles={"chrF2": {"best": "reward"}})
+
+
+def test_what_has_no_better_side_ranks_no_one_and_fewer_copies_are_better(frame):
+    rate = pl.when(pl.col("system") == "good").then(0.0).otherwise(1.0)
+    scored = frame.with_columns(rate.alias("score.copy-rate"), rate.alias("score.length-ratio"))
+    result = compare_store(scored, QUICK, metrics=["copy-rate", "length-ratio"])["en-ja"]
+    assert result["clusters"]["copy-rate"][0]["system"] == "good" and list(result["signatures"]) == ["copy-rate"]
+    assert {row["better"] for row in result["pairs"]} == {"good", None}
+    assert "neither high nor low is better" in result["left_out"]["length-ratio"]
+    assert result["lower_is_better"] == ["copy-rate"]
+
+
+def test_chrf_with_words_is_the_corpus_score_too(frame):
+    result = compare_store(frame, QUICK, metrics=["chrF++"])["en-ja"]
+    texts = frame.filter(system="bad")["hypothesis"].to_list()
+    assert values(result, "chrF++")["bad"] == pytest.approx(
+        sacrebleu.corpus_chrf(texts, [SENTENCES], word_order=2).score
+    )
+
+
 def test_several_references_are_read(frame):
     both = frame.with_columns(references=pl.concat_list("references", pl.lit(SENTENCES[0])))
     result = compare_store(both, QUICK, metrics=["chrF2"])["en-ja"]
@@ -119,7 +154,7 @@ def test_pairs_of_languages_are_kept_apart(frame):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"metrics": ["COMET"]}, "no metric 'COMET'; there are BLEU, chrF2, TER, human, empty"),
+        ({"metrics": ["COMET"]}, "no metric 'COMET'; there are BLEU, chrF2, chrF\\+\\+, TER, human, empty"),
         ({"settings": Settings(baseline="best")}, "no system 'best' to be the baseline"),
     ],
 )
@@ -135,7 +170,8 @@ def test_one_system_or_no_documents_can_not_be_compared(frame):
         compare_store(frame.with_columns(document=pl.lit(None, pl.String)), Settings(level="document"))
 
 
-def test_the_command_writes_json_and_prints_the_table(frame, tmp_path, capsys):
+def test_the_command_writes_json_and_prints_the_table(frame, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     path = tmp_path / "store.parquet"
     write_store(frame, path)
     compare_command(path, tmp_path / "comparison.json", QUICK, metrics=["chrF2", "human"])

@@ -285,13 +285,15 @@ def hypotheses_of(*systems):
 
 def test_run_folder(tmp_path):
     frame = importers.import_run(make_run(tmp_path, hypotheses_of(("sft", "greedy"), ("merge", "mbr"))))
-    assert frame.drop("references").rows() == [
+    assert frame.drop("references").select(pl.exclude("^role\\..*$")).rows() == [
         ("en-ja", "news", None, "t:1", "sft/greedy", "a", "sftt:1"),
         ("en-ja", "speech", None, "t:2", "sft/greedy", "b", "sftt:2"),
         ("en-ja", "news", None, "t:1", "merge/mbr", "a", "merget:1"),
         ("en-ja", "speech", None, "t:2", "merge/mbr", "b", "merget:2"),
     ]
     assert frame["references"].to_list() == [["x"], ["y"], ["x"], ["y"]]
+    selected = {"merge/mbr": "selector"}
+    assert store.stored_roles(frame) == {"chrF2": selected, "chrF++": selected}
 
 
 def test_no_run_folder(tmp_path):

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import difflib
-import json
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 
@@ -64,48 +61,6 @@ def rank_pool(
             "subsets": stability.pool_subsets(pool, overall.autorank_S, means_MS, NUM_SUBSETS, seed),
         }
     )
-
-
-def chosen_group(pool: Pool, names: Sequence[str]) -> np.ndarray:
-    """Return the positions of the named systems.
-
-    Raises:
-        In2xError: a name is not in the pool; with the nearest that is.
-    """
-    members = {pool.systems[position]: position for position in pool.pool}
-    for name in names:
-        if name not in members:
-            near = difflib.get_close_matches(name, members, n=1)
-            hint = f"; did you mean {near[0]}?" if near else f", only {', '.join(members)}"
-            raise In2xError(f"{pool.pair}: no system {name} in the pool{hint}")
-    return np.array(sorted({members[name] for name in names}), dtype=np.intp)
-
-
-def track_groups(pool: Pool, path: Path) -> dict[str, np.ndarray]:
-    """Part the pool into constrained and unconstrained systems by WMT's metadata; a system without an entry is in none.
-
-    The file maps system -> {"constrained": true or false, ...} as systems_metadata.json of WMT25's public repository,
-    or pair -> system -> the same as its systems_humeval.json.
-
-    Raises:
-        In2xError: not there, not such a file, or it knows no system of the pool.
-    """
-    try:
-        entries = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise In2xError(f"{path}: can't be read as JSON ({error})") from None
-    entries = entries.get(pool.pair, entries) if isinstance(entries, dict) else {}
-    tracks: dict[str, list[int]] = {"unconstrained": [], "constrained": []}
-    for position in pool.pool:
-        entry = entries.get(pool.systems[position])
-        if entry is None:
-            continue
-        if not isinstance(entry, dict) or not isinstance(entry.get("constrained"), bool):
-            raise In2xError(f"{path}: {pool.systems[position]}: expected an object with constrained: true or false")
-        tracks["constrained" if entry["constrained"] else "unconstrained"].append(position)
-    if not any(tracks.values()):
-        raise In2xError(f"{path}: knows no system of the pool of {pool.pair}, such as {pool.systems[0]}")
-    return {name: np.array(positions, dtype=np.intp) for name, positions in tracks.items() if positions}
 
 
 def to_json(ranking: Ranking) -> dict[str, dict]:

@@ -41,13 +41,14 @@ def rank_command(
 
     `insert` holds systems of one's own. They are put on the scale of the pool, which stays as it is; with `rescale`
     they take part in median, percentile, extremes and N like any other system, as all systems of WMT25 did.
-    `metrics` count in place of WMT25's choice for the pair; `among` names systems to give a rank of their own, `tracks`
-    is WMT's metadata, by which the unconstrained and the constrained systems get theirs.
+    `metrics` count in place of WMT25's choice for the pair; `among` names systems to give a rank of their own. The
+    unconstrained and the constrained systems get theirs by WMT's metadata: of the file `tracks`, or what is known of
+    WMT25's own pools.
 
     Raises:
         In2xError: see `autorank_files`; no such pair; `num_resamples` below 1.
     """
-    from in2x.evaluation import autorank_report
+    from in2x.evaluation import autorank_report, autorank_tracks
     from in2x.evaluation.autorank_files import pools, read_rows
 
     if stability and num_resamples < 1:
@@ -56,10 +57,10 @@ def rank_command(
     rows = _of_pair([row for path in scores for row in read_rows(path)] + own_rows, pair)
     rankings = {}
     for name, pool in pools(rows, metrics or None).items():
-        groups = autorank_report.track_groups(pool, tracks) if tracks else {}
-        if among:
-            groups["chosen"] = autorank_report.chosen_group(pool, among)
         own = {row.system for row in own_rows if row.pair == name}
+        groups = autorank_tracks.track_groups(pool, tracks) if tracks else autorank_tracks.known_tracks(pool, own)
+        if among:
+            groups["chosen"] = autorank_tracks.chosen_group(pool, among)
         draws = num_resamples if stability else 0
         rankings[name] = autorank_report.rank_pool(pool, groups, own, draws, seed)
     for ranking in rankings.values():
@@ -171,14 +172,30 @@ def _of_pair(rows: list[Row], pair: str | None) -> list[Row]:
 
 
 def _first(ranking: Ranking, group: str) -> str:
-    """Name the first of a group with the share of resamples in which it is first."""
+    """Name the first of a group with the share of resamples in which it is first, and the metric it depends on most."""
     placing, members = ranking.overall.placings[group], ranking.groups[group]
     winners = []
     for position in members:
         if placing.rank_S[position] == 1:
             sure = "" if placing.first_probability_S is None else _percent(placing.first_probability_S[position])
-            winners.append(ranking.pool.systems[position] + (f" in {sure} of the resamples" if sure else ""))
+            told = f" in {sure} of the resamples{_fragile(ranking, group, position)}" if sure else ""
+            winners.append(ranking.pool.systems[position] + told)
     return f"first of {len(members)} in {group}: {', '.join(winners)}"
+
+
+def _fragile(ranking: Ranking, group: str, position: int) -> str:
+    """Say by which metric's absence the first of a group falls furthest, in the group and in the pool."""
+    from in2x.evaluation.autorank_report import WHOLE
+
+    fallen = {
+        metric: tuple(int(view.placings[name].rank_S[position]) for name in (group, WHOLE))
+        for metric, view in ranking.without.items()
+    }
+    metric = max(fallen, key=lambda name: fallen[name], default=None)
+    if metric is None or fallen[metric][0] == 1:
+        return ""
+    in_pool = "" if group == WHOLE else f", {fallen[metric][1]} of {len(ranking.pool.pool)} in {WHOLE}"
+    return f" (without {metric} {fallen[metric][0]} of {len(ranking.groups[group])}{in_pool})"
 
 
 def _own(ranking: Ranking, position: int) -> str:

@@ -1,8 +1,9 @@
 """`in2x compare`: everything that can be said of the systems in a segment store, as one JSON document.
 
 By pair of languages: every metric's score of every system with its bootstrap interval, by domain too, all pairs of
-systems tested at the level of segments or documents, rank clusters, and what could not be compared and why. BLEU,
-chrF2 and TER are computed from the texts where there are references; every `score.*` column is a mean over segments.
+systems tested at the level of segments or documents, rank clusters, and what could not be compared and why. BLEU and
+chrF2 are computed from the texts where there are references, chrF++ and TER (which takes long) where they are asked
+for or in the store; every other `score.*` column is a mean over segments. Roles are those of the store and those given.
 
 A metric that some segments have no score of is compared on those that all systems have one of, and the number is told.
 """
@@ -19,17 +20,16 @@ import polars as pl
 from in2x.artifacts import In2xError, write_json
 from in2x.evaluation import bootstrap, store
 from in2x.evaluation.comparison import Comparison, Settings, compare
-from in2x.evaluation.metrics import (
-    SegmentStatistics,
-    bleu_statistics,
-    chrf_statistics,
-    multi_reference_statistics,
-    ter_statistics,
-)
+from in2x.evaluation.metrics import SegmentStatistics
+from in2x.evaluation.scores import SCORES
 from in2x.evaluation.store_checks import PREFIX
+from in2x.evaluation.text_statistics import METRICS as FROM_TEXT
+from in2x.evaluation.text_statistics import default_cache, text_statistics
 
-FROM_TEXT = ("BLEU", "chrF2", "TER")
-LOWER_IS_BETTER = ("TER",)
+ALWAYS = ("BLEU", "chrF2")  # of FROM_TEXT
+LOWER_IS_BETTER = tuple(name for name, row in SCORES.items() if row.higher_is_better is False)
+NO_DIRECTION = tuple(name for name, row in SCORES.items() if row.higher_is_better is None)
+HUMAN = "human-"  # begins the names of human scores
 MIN_SEGMENTS = 2
 DEFAULTS = Settings()
 
@@ -40,30 +40,33 @@ def compare_store(
     *,
     metrics: Sequence[str] = (),
     roles: Mapping[str, Mapping[str, str]] | None = None,
+    cache: Path | None = None,
 ) -> dict[str, dict]:
     """Compare the systems of every pair of languages in the store; `metrics` (default: all) by name.
 
-    `roles` is metric -> system -> "reward" or "selector", where a metric was more than a judge.
+    `roles` is metric -> system -> "reward" or "selector", where a metric was more than a judge; it adds to what the
+    store says. `cache` is a folder for counts of n-grams and edits.
 
     Raises:
-        In2xError: one system only, an unknown metric, or document level without documents.
+        In2xError: one system only, an unknown metric or system, or document level without documents.
     """
+    frame = store.mark_roles(frame, roles or {})
     return {
-        pair: _compare_pair(rows, pair, settings, metrics, roles or {})
+        pair: _compare_pair(rows, pair, settings, metrics, roles or {}, cache)
         for (pair,), rows in frame.group_by("pair", maintain_order=True)
     }
 
 
 def compare_command(path: Path, out: Path, settings: Settings, **options) -> dict[str, dict]:
     """Read a store, compare, write the JSON document to `out`, and print the table of each pair."""
-    found = compare_store(store.read_store(path), settings, **options)
+    found = compare_store(store.read_store(path), settings, cache=default_cache(), **options)
     write_json(out, found)
     for pair, result in found.items():
         print_comparison(pair, result)
     return found
 
 
-def _compare_pair(rows: pl.DataFrame, pair: str, settings: Settings, metrics: Sequence[str], roles: Mapping) -> dict:
+def _compare_pair(rows: pl.DataFrame, pair: str, settings: Settings, metrics, given: Mapping, cache) -> dict:
     systems = store.systems(rows)
     if len(systems) < 2:
         raise In2xError(f"{pair}: there is one system, {systems[0]!r}; a comparison needs two")
@@ -73,32 +76,44 @@ def _compare_pair(rows: pl.DataFrame, pair: str, settings: Settings, metrics: Se
     tables = [by_system[system,] for system in systems]
     if settings.level == "document" and tables[0]["document"].has_nulls():
         raise In2xError(f"{pair}: some segments belong to no document; compare at the level of segments")
-    chosen = _chosen(tables[0], metrics, pair)
+    chosen, roles = _chosen(tables[0], metrics, pair), store.stored_roles(rows)
+    odd = [metric for metric in given if metric not in _measured(tables[0])]
+    if odd:
+        raise In2xError(f"{pair}: a role for the metric {odd[0]!r}, which is not measured; measured are "
+                        f"{', '.join(_measured(tables[0]))}")  # fmt: skip
     kept = {metric: _shared(tables, metric) for metric in chosen}
     left_out = {metric: "fewer than two segments that all systems have a score of"
                 for metric, mask in kept.items() if mask.sum() < MIN_SEGMENTS}  # fmt: skip
+    left_out |= {metric: f"neither high nor low is better ({SCORES[metric].description})"
+                 for metric in chosen if metric in NO_DIRECTION}  # fmt: skip
     groups: dict[bytes, list[str]] = {}
     for metric in chosen:
         if metric not in left_out:
             groups.setdefault(kept[metric].tobytes(), []).append(metric)
-    parts = [_part(tables, systems, pair, kept[names[0]], names, settings, roles) for names in groups.values()]
+    parts = [_part(tables, systems, pair, kept[names[0]], names, settings, roles, cache) for names in groups.values()]
     return {
         "systems": systems,
         "num_segments": len(tables[0]),
         "num_documents": tables[0]["document"].drop_nulls().n_unique(),
         "settings": asdict(settings),
         "left_out": left_out,
+        "lower_is_better": [metric for metric in chosen if metric in LOWER_IS_BETTER],
         **_joined(parts),
     }
 
 
 def _chosen(table: pl.DataFrame, metrics: Sequence[str], pair: str) -> list[str]:
-    from_text = [] if table["references"].list.len().eq(0).all() else list(FROM_TEXT)
-    there = [*from_text, *(name for name in store.metrics(table) if name not in FROM_TEXT)]
+    there = _measured(table)
     unknown = [metric for metric in metrics if metric not in there]
     if unknown:
         raise In2xError(f"{pair}: no metric {unknown[0]!r}; there are {', '.join(there)}")
-    return [metric for metric in there if not metrics or metric in metrics]
+    default = [metric for metric in there if metric not in FROM_TEXT or metric in (*ALWAYS, *store.metrics(table))]
+    return [metric for metric in there if metric in (metrics or default)]
+
+
+def _measured(table: pl.DataFrame) -> list[str]:
+    from_text = [] if table["references"].list.len().eq(0).all() else list(FROM_TEXT)
+    return [*from_text, *(name for name in store.metrics(table) if name not in FROM_TEXT)]
 
 
 def _shared(tables: Sequence[pl.DataFrame], metric: str) -> np.ndarray:
@@ -108,12 +123,12 @@ def _shared(tables: Sequence[pl.DataFrame], metric: str) -> np.ndarray:
     return np.logical_and.reduce([table[PREFIX + metric].is_not_null().to_numpy() for table in tables])
 
 
-def _part(tables, systems, pair: str, kept: np.ndarray, metrics: list[str], settings: Settings, roles) -> dict:
+def _part(tables, systems, pair: str, kept: np.ndarray, metrics: list[str], settings: Settings, roles, cache) -> dict:
     """Metrics that were measured on the same segments."""
     mask = pl.Series(kept)
     tables = [table.filter(mask) for table in tables]
     statistics = {
-        system: {metric: _statistics(table, metric, pair) for metric in metrics}
+        system: {metric: _statistics(table, metric, pair, cache) for metric in metrics}
         for system, table in zip(systems, tables, strict=True)
     }
     documents = tables[0]["document"].to_list() if settings.level == "document" else None
@@ -138,16 +153,11 @@ def _least_permutations(num_systems: int, settings: Settings) -> int:
     return int(2 * num_pairs / settings.alpha) + 1
 
 
-def _statistics(table: pl.DataFrame, metric: str, pair: str) -> SegmentStatistics:
+def _statistics(table: pl.DataFrame, metric: str, pair: str, cache: Path | None) -> SegmentStatistics:
     if metric not in FROM_TEXT:
         return mean_statistics(metric, table[PREFIX + metric].to_numpy())
-    hypotheses, references, target = table["hypothesis"].to_list(), table["references"], store.languages(pair)[1]
-    if references.list.len().max() > 1:
-        return multi_reference_statistics(metric, hypotheses, references.to_list(), target)
-    first = references.list.first().to_list()
-    if metric == "chrF2":
-        return chrf_statistics(hypotheses, first)
-    return (bleu_statistics if metric == "BLEU" else ter_statistics)(hypotheses, first, target)
+    texts = table["hypothesis"].to_list(), table["references"].to_list()
+    return text_statistics(metric, *texts, store.languages(pair)[1], cache)
 
 
 def mean_statistics(metric: str, values: np.ndarray) -> SegmentStatistics:
@@ -179,9 +189,11 @@ def _by_domain(statistics: Mapping, domains: list) -> Iterable[dict]:
 def _joined(parts: Sequence[dict]) -> dict:
     """One document of parts that were compared on different segments."""
     comparisons: list[Comparison] = [part["comparison"] for part in parts]
+    headlines = [name for found in comparisons for name in found.headline_metrics]
+    signatures = {name: signature for found in comparisons for name, signature in found.signatures.items()}
     return {
-        "signatures": {name: signature for found in comparisons for name, signature in found.signatures.items()},
-        "headline_metrics": [name for found in comparisons for name in found.headline_metrics],
+        "signatures": dict(sorted(signatures.items(), key=_after_people)),
+        "headline_metrics": sorted(headlines, key=lambda name: _after_people((name, ""))),
         "excluded": {name: why for found in comparisons for name, why in found.excluded.items()},
         "roles": {name: roles for part in parts for name, roles in part["roles"].items()},
         "num_units": {name: found.num_units for found in comparisons for name in found.signatures},
@@ -192,6 +204,11 @@ def _joined(parts: Sequence[dict]) -> dict:
             name: [asdict(row) for row in rows] for found in comparisons for name, rows in found.clusters.items()
         },
     }
+
+
+def _after_people(item: tuple[str, str]) -> bool:
+    """Sorts the metrics of people before all others."""
+    return not item[0].startswith(HUMAN)
 
 
 def print_comparison(pair: str, result: Mapping) -> None:

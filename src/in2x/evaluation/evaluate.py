@@ -1,7 +1,8 @@
 """The evaluate stage: corpus BLEU and chrF2 of every system, with bootstrap intervals, and paired comparisons.
 
-A metric that a system was rewarded or selected by is marked: it says how well that worked, not how good the Japanese
-is. chrF2 is the reward's adequacy from RL on and the utility of MBR; BLEU remains a judge, of the same family.
+A metric that a system was rewarded or selected by is marked (`in2x.evaluation.roles`): it says how well that worked,
+not how good the Japanese is. By default that is chrF2, the reward's adequacy and the utility of MBR; BLEU remains a
+judge, of the same family.
 """
 
 from collections.abc import Mapping
@@ -14,10 +15,10 @@ import polars as pl
 from in2x.artifacts import read_json, write_json
 from in2x.evaluation.bootstrap import interval, paired_bootstrap
 from in2x.evaluation.metrics import bleu_statistics, chrf_statistics
+from in2x.evaluation.roles import rewards_of, role, selectors_of
 from in2x.sections import EvaluateSection
 
 METRICS = ("chrF2", "BLEU")
-REWARDED_SYSTEMS = ("rl", "merge")
 
 
 def run(section: EvaluateSection, folder: Path, inputs: Mapping[str, Path]) -> dict:
@@ -29,7 +30,9 @@ def run(section: EvaluateSection, folder: Path, inputs: Mapping[str, Path]) -> d
         for system, rows in systems.items()
         for metric in METRICS
     }
-    scores = [_score(system, metric, found, section) for (system, metric), found in statistics.items()]
+    run_folder = inputs["translate"].parent
+    involved = selectors_of(run_folder), rewards_of(run_folder)
+    scores = [_score(system, metric, found, section, involved) for (system, metric), found in statistics.items()]
     write_json(folder / "scores.json", scores)
     _plot(scores, folder)
     comparisons = [
@@ -70,7 +73,7 @@ def _statistics(metric: str, rows: pl.DataFrame, target_language: str):
     return chrf_statistics(*texts) if metric == "chrF2" else bleu_statistics(*texts, target_language)
 
 
-def _score(system: tuple[str, str], metric: str, statistics, section: EvaluateSection) -> dict:
+def _score(system: tuple[str, str], metric: str, statistics, section: EvaluateSection, involved) -> dict:
     low, high = interval(statistics, num_resamples=section.num_resamples, seed=section.seed)
     return {
         "system": system[0],
@@ -81,7 +84,7 @@ def _score(system: tuple[str, str], metric: str, statistics, section: EvaluateSe
         "high": high,
         "signature": statistics.signature,
         "num_segments": len(statistics.counts_NK),
-        "role": role(*system, metric),
+        "role": role(*system, metric, *involved),
     }
 
 
@@ -96,13 +99,6 @@ def _plot(scores: list[dict], folder: Path) -> None:
             for name in ("value", "low", "high"):
                 writer.add_scalar(f"{row['metric']}/{name}", row[name], place)
         writer.add_text("systems", "  \n".join(f"{place}: {' '.join(names)}" for place, names in enumerate(places)))
-
-
-def role(system: str, decoding: str, metric: str) -> str:
-    """What the metric is to this system: what chose its output, what it was rewarded by, or a judge."""
-    if metric == "chrF2" and decoding == "mbr":
-        return "selector"
-    return "reward" if metric == "chrF2" and system in REWARDED_SYSTEMS else "judge"
 
 
 def _compare(after, before, statistics_after, statistics_before, section: EvaluateSection) -> dict:

@@ -15,6 +15,7 @@ import polars as pl
 from in2x.artifacts import In2xError, read_json
 from in2x.corpus.files import read_lines
 from in2x.evaluation import store, store_checks
+from in2x.evaluation.roles import run_roles
 from in2x.records import HYPOTHESES
 
 
@@ -72,6 +73,8 @@ def text_lines(path: Path) -> list[str]:
 def import_run(folder: Path) -> pl.DataFrame:
     """Import what the systems of a run of this project translated; a system is named "stage/decoding".
 
+    Metrics that rewarded or selected a system's output are marked as such.
+
     Raises:
         In2xError: the run has no translate stage, or it is not complete.
     """
@@ -94,7 +97,8 @@ def import_run(folder: Path) -> pl.DataFrame:
         hypothesis="hypothesis",
         references=pl.concat_list("reference"),
     )
-    return store.check_store(frame, path)
+    known = hypotheses.select("system", "decoding").unique(maintain_order=True).rows()
+    return store.mark_roles(store.check_store(frame, path), run_roles(folder, known))
 
 
 def use_as_reference(frame: pl.DataFrame, system: str) -> pl.DataFrame:

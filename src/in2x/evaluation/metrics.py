@@ -94,15 +94,16 @@ def bleu_statistics(hypotheses: Sequence[str], references: Sequence[str], target
     )
 
 
-def chrf_statistics(hypotheses: Sequence[str], references: Sequence[str]) -> SegmentStatistics:
-    """Count chrF2's statistics per segment (K = 18, see `in2x.evaluation.chrf`)."""
+def chrf_statistics(hypotheses: Sequence[str], references: Sequence[str], word_order: int = 0) -> SegmentStatistics:
+    """Count chrF2's statistics per segment (K = 18, see `in2x.evaluation.chrf`); `word_order` 2 is chrF++ (K = 24)."""
     _check(hypotheses, references)
+    counts_NK = chrf.corpus_counts(hypotheses, references, word_order)
     return SegmentStatistics(
-        metric="chrF2",
-        signature=_chrf_signature(),
-        counts_NK=chrf.corpus_counts(hypotheses, references),
-        reference_columns=tuple(range(1, chrf.NUM_COUNTS, 3)),
-        score=chrf.f_scores,
+        metric="chrF++" if word_order else "chrF2",
+        signature=_chrf_signature(word_order),
+        counts_NK=counts_NK,
+        reference_columns=tuple(range(1, counts_NK.shape[1], 3)),
+        score=functools.partial(chrf.f_scores, word_order=word_order),
     )
 
 
@@ -175,12 +176,13 @@ def _check(hypotheses: Sequence[str], references: Sequence[str]) -> None:
 
 
 def _bleu(target_language: str):
-    """Build sacreBLEU's metric; a missing tokenizer is reported with the extra that brings it."""
-    from sacrebleu.metrics import BLEU
+    """sacreBLEU's metric; a missing tokenizer is reported with the extra that brings it.
 
+    A tokenizer is built once: it remembers the texts that it has cut, so systems share the work on their references.
+    """
     tokenizer = tokenizer_for(target_language)
     try:
-        return BLEU(tokenize=tokenizer)
+        return _bleu_with(tokenizer)
     except RuntimeError as error:
         extra = tokenizer.split("-")[0]
         raise RuntimeError(
@@ -188,21 +190,33 @@ def _bleu(target_language: str):
         ) from error
 
 
+@functools.cache
+def _bleu_with(tokenizer: str):
+    from sacrebleu.metrics import BLEU
+
+    return BLEU(tokenize=tokenizer)
+
+
 def _sacrebleu(name: str, target_language: str):
     """Build sacreBLEU's metric of a name, and the function from totals (B, K) to scores (B,)."""
     from sacrebleu.metrics import CHRF, TER
 
+    score = score_function(name)
     if name == "BLEU":
-        return _bleu(target_language), bleu_scores
-    if name == "chrF2":
-        return CHRF(char_order=chrf.MAX_ORDER, beta=chrf.BETA), chrf.f_scores
-    if name == "chrF++":
-        metric = CHRF(char_order=chrf.MAX_ORDER, word_order=2, beta=chrf.BETA)
-        return metric, functools.partial(chrf.f_scores, word_order=2)
+        return _bleu(target_language), score
     if name == "TER":
         is_asian = tokenizer_for(target_language) in ("ja-mecab", "zh")
-        return TER(normalized=is_asian, asian_support=is_asian), _ter_scores
-    raise ValueError(f"metric: expected BLEU, chrF2, chrF++ or TER, got {name!r}")
+        return TER(normalized=is_asian, asian_support=is_asian), score
+    return CHRF(char_order=chrf.MAX_ORDER, word_order=2 if name == "chrF++" else 0, beta=chrf.BETA), score
+
+
+def score_function(name: str) -> Callable[[np.ndarray], np.ndarray]:
+    """The function from totals (B, K) to scores (B,) of "BLEU", "chrF2", "chrF++" or "TER"."""
+    functions = {"BLEU": bleu_scores, "chrF2": chrf.f_scores, "TER": _ter_scores}
+    functions["chrF++"] = functools.partial(chrf.f_scores, word_order=2)
+    if name not in functions:
+        raise ValueError(f"metric: expected {', '.join(functions)}, got {name!r}")
+    return functions[name]
 
 
 def _ter_scores(totals_BK: np.ndarray) -> np.ndarray:
@@ -211,10 +225,10 @@ def _ter_scores(totals_BK: np.ndarray) -> np.ndarray:
     return 100 * np.where(num_words > 0, num_edits / np.where(num_words > 0, num_words, 1), num_edits > 0)
 
 
-def _chrf_signature() -> str:
+def _chrf_signature(word_order: int) -> str:
     from sacrebleu.metrics import CHRF
 
-    metric = CHRF(char_order=chrf.MAX_ORDER, beta=chrf.BETA)
+    metric = CHRF(char_order=chrf.MAX_ORDER, word_order=word_order, beta=chrf.BETA)
     metric.num_refs = 1
     return str(metric.get_signature())
 

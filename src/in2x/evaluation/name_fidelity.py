@@ -14,8 +14,10 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Sequence
-from functools import cache, lru_cache
+from functools import lru_cache
 from itertools import pairwise
+
+from in2x.evaluation.japanese.morphology import morphemes
 
 UNLIKE = 1000
 MIN_CONSONANTS_INSIDE = 3  # a name may be the head or tail of a compound (ノートルダム大聖堂) from this length on
@@ -136,20 +138,10 @@ def _japanese_units(text: str) -> tuple[tuple[str, str], ...]:
     text = _nfkc(text)
     found = [(run, run) for run in KATAKANA_RUN.findall(text)]
     for line in text.split("\n"):
-        for morpheme in _tagger().parse(line.replace("\0", " ")).split("\n")[:-2]:
-            surface, _, features = morpheme.partition("\t")
-            fields = features.split(",")
-            if fields[:2] == ["名詞", "固有名詞"] and len(fields) > 7:
-                found.append((surface, fields[7]))
+        for morpheme in morphemes(line):
+            if (morpheme.pos, morpheme.subpos) == ("名詞", "固有名詞") and morpheme.reading:
+                found.append((morpheme.surface, morpheme.reading))
     return tuple(found)
-
-
-@cache
-def _tagger():
-    import ipadic
-    import MeCab
-
-    return MeCab.Tagger(ipadic.MECAB_ARGS)
 
 
 def _primary(language: str) -> str:

@@ -1,12 +1,41 @@
-"""Perplexity of held-out documents."""
+"""Perplexity of held-out documents: of all their tokens, by document, and by position in the document."""
 
 import math
+from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 
-from in2x.model.logprobs import cross_entropy_sum
+from in2x.model.logprobs import cross_entropy_sum, token_nats
 from in2x.training.batches import micro_batches
-from in2x.training.packing import Document, pack
+from in2x.training.packing import Document, owners, pack
+
+
+@dataclass(frozen=True)
+class TokenLosses:
+    """One entry for each predicted token: its nats, the number of its document, its position in the document."""
+
+    nats_N: np.ndarray
+    document_N: np.ndarray
+    position_N: np.ndarray
+
+    def perplexity(self, chosen_N: np.ndarray | None = None) -> float | None:
+        """exp of the mean over the tokens marked in `chosen_N` (left out: all); None where there are none."""
+        nats_N = self.nats_N if chosen_N is None else self.nats_N[chosen_N]
+        return math.exp(nats_N.mean()) if len(nats_N) else None
+
+
+@torch.inference_mode()
+def token_losses(
+    model, documents: list[Document], context_tokens: int, micro_batch_tokens: int, pad_token_id: int
+) -> TokenLosses:
+    """The loss of every token in the documents' loss masks; a longer document is cut, and its positions start again."""
+    model.eval()
+    numbered = [replace(document, id=str(number)) for number, document in enumerate(documents)]
+    rows = pack(numbered, context_tokens, pad_token_id)
+    nats = [token_nats(model, batch).double().cpu().numpy() for batch in micro_batches(rows, micro_batch_tokens)]
+    mask_NT = rows.loss_mask
+    return TokenLosses(np.concatenate([*nats, []]), owners(rows)[mask_NT], rows.position_ids[mask_NT])
 
 
 @torch.inference_mode()

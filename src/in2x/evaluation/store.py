@@ -6,6 +6,9 @@
 A segment's id is unique within its pair, and every system of a pair has the same segments, with the same source,
 references, domain and document. Scores are null where there are none. In parquet each metric is a column
 `score.<metric>`; in JSON lines (plain or .gz) they are in an object: {..., "scores": {"chrF2": 41.2, "TER": null}}.
+
+A metric that served as reward or selector of a system is marked: column `role.<metric>`, or {"roles": {"chrF2":
+"selector"}}, for all rows of the system; null where the metric only judges. The metric need not be in the store.
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ from __future__ import annotations
 import gzip
 import json
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -22,7 +25,7 @@ import polars as pl
 from in2x.artifacts import In2xError, atomic
 from in2x.corpus.files import check_file, read_lines
 from in2x.evaluation import store_checks as checks
-from in2x.evaluation.store_checks import COLUMNS, PREFIX, Problem
+from in2x.evaluation.store_checks import COLUMNS, PREFIX, ROLE_PREFIX, STORED_ROLES, Problem
 
 SUFFIXES = (".parquet", ".jsonl", ".jsonl.gz")
 OnMissing = Literal["refuse", "intersect"]
@@ -82,7 +85,9 @@ def check_store(frame: pl.DataFrame, origin, places: Sequence[int] | None = None
     if wrong:
         raise In2xError("\n".join([f"{origin}: not a segment store", *(f"  {message}" for message in wrong)]))
     scores = [name for name in frame.columns if name.startswith(PREFIX)]
-    frame = frame.select(*COLUMNS, *scores).cast(COLUMNS | dict.fromkeys(scores, pl.Float64))
+    roles = [name for name in frame.columns if name.startswith(ROLE_PREFIX)]
+    frame = frame.select(*COLUMNS, *scores, *roles)
+    frame = frame.cast(COLUMNS | dict.fromkeys(scores, pl.Float64) | dict.fromkeys(roles, pl.String))
     places = range(1, len(frame) + 1) if places is None else places
     checks.refuse(origin, checks.value_problems(frame, places) + checks.conflicts(frame, places, unit), unit)
     return frame
@@ -162,6 +167,35 @@ def add_scores(
     if len(wrong):
         raise ValueError(f"{metric}: value {wrong[0]} is {scores[wrong[0]]}; give None where there is no score")
     return frame.with_columns(scores)
+
+
+def mark_roles(frame: pl.DataFrame, roles: Mapping[str, Mapping[str, str]]) -> pl.DataFrame:
+    """Mark metrics that were more than a judge: `roles` is metric -> system -> "reward" or "selector".
+
+    Raises:
+        In2xError: no such system, or another role.
+    """
+    known = systems(frame)
+    for metric, by_system in roles.items():
+        for system, role in by_system.items():
+            if system not in known:
+                raise In2xError(f"{metric} as {role} of {system!r}: no such system; there are {', '.join(known)}")
+            if role not in STORED_ROLES:
+                raise In2xError(f"{metric} as {role!r} of {system!r}: expected {' or '.join(STORED_ROLES)}")
+        name = ROLE_PREFIX + metric
+        before = pl.col(name) if name in frame.columns else pl.lit(None, pl.String)
+        given = pl.col("system").replace_strict(by_system, default=None, return_dtype=pl.String)
+        frame = frame.with_columns(pl.coalesce(given, before).alias(name))
+    return frame
+
+
+def stored_roles(frame: pl.DataFrame) -> dict[str, dict[str, str]]:
+    """metric -> system -> role of the metrics that are marked for some system."""
+    found: dict[str, dict[str, str]] = {}
+    for name in (column for column in frame.columns if column.startswith(ROLE_PREFIX)):
+        for system, role in frame.select("system", name).drop_nulls(name).unique(maintain_order=True).iter_rows():
+            found.setdefault(name.removeprefix(ROLE_PREFIX), {})[system] = role
+    return found
 
 
 def systems(frame: pl.DataFrame) -> list[str]:
@@ -246,7 +280,10 @@ def _frame(rows: list[dict]) -> pl.DataFrame:
     names = dict.fromkeys(metric for row in rows for metric in (row.get("scores") or {}))
     data = {name: [row.get(name) for row in rows] for name in COLUMNS}
     data |= {PREFIX + metric: [_float((row.get("scores") or {}).get(metric)) for row in rows] for metric in names}
-    return pl.DataFrame(data, schema=COLUMNS | {PREFIX + metric: pl.Float64 for metric in names})
+    roles = dict.fromkeys(metric for row in rows for metric in (row.get("roles") or {}))
+    data |= {ROLE_PREFIX + metric: [(row.get("roles") or {}).get(metric) for row in rows] for metric in roles}
+    schema = COLUMNS | {PREFIX + metric: pl.Float64 for metric in names}
+    return pl.DataFrame(data, schema=schema | {ROLE_PREFIX + metric: pl.String for metric in roles})
 
 
 def _float(score: float | None) -> float | None:
@@ -259,6 +296,9 @@ def _json_lines(frame: pl.DataFrame) -> Iterator[bytes]:
         value = {name: row[name] for name in COLUMNS}
         if names:
             value["scores"] = {metric: row[PREFIX + metric] for metric in names}
+        roles = {name.removeprefix(ROLE_PREFIX): row[name] for name in row if name.startswith(ROLE_PREFIX)}
+        if any(roles.values()):
+            value["roles"] = {metric: role for metric, role in roles.items() if role}
         yield json.dumps(value, ensure_ascii=False, allow_nan=False).encode() + b"\n"
 
 

@@ -14,6 +14,8 @@ import polars as pl
 from in2x.artifacts import In2xError
 
 PREFIX = "score."
+ROLE_PREFIX = "role."
+STORED_ROLES = ("reward", "selector")
 COLUMNS = {
     "pair": pl.String,
     "domain": pl.String,
@@ -30,6 +32,8 @@ KEY = ("pair", "segment", "system")
 SHARED = ("source", "references", "domain", "document")  # what every system must have alike for a segment
 PAIR = re.compile(r"[A-Za-z]{2,3}(_\w+)*-[A-Za-z]{2,3}([-_]\w+)*")
 MAX_SHOWN = 20
+
+_ROLES = " or ".join(f'"{role}"' for role in STORED_ROLES)
 
 Problem = tuple[int, str]  # (line or row, from 1; message)
 
@@ -51,7 +55,7 @@ def refuse(origin, problems: Sequence[Problem], unit: str) -> None:
 
 def type_problems(row: dict) -> list[str]:
     """Say what is wrong with the keys and types of one row: the columns, and an object `scores` of numbers."""
-    unknown = sorted(set(row) - set(COLUMNS) - {"scores"})
+    unknown = sorted(set(row) - set(COLUMNS) - {"scores", "roles"})
     found = [f"unknown key {key!r}; put scores under 'scores', and leave other keys out" for key in unknown]
     missing = [key for key in COLUMNS if key not in row and key not in NULLABLE]
     found += [f"no {key!r}; {_hint(key)}" for key in missing]
@@ -73,6 +77,9 @@ def type_problems(row: dict) -> list[str]:
             found.append(f"scores.{metric}: expected a number or null, got {value!r}")
         elif isinstance(value, int) and abs(value) > sys.float_info.max:
             found.append(f"scores.{metric}: a whole number of more than 308 digits; write null where there is no score")
+    roles = row.get("roles")
+    if not isinstance(roles, dict | None) or not all(isinstance(role, str | None) for role in (roles or {}).values()):
+        found.append(f"roles: expected an object {{metric: {_ROLES} or null}}, got {roles!r}")
     return found
 
 
@@ -83,6 +90,9 @@ def column_problems(frame: pl.DataFrame) -> list[str]:
         if name.startswith(PREFIX):
             if not (dtype.is_numeric() or dtype == pl.Null):
                 found.append(f"column {name!r}: expected numbers or null, got {dtype}")
+        elif name.startswith(ROLE_PREFIX):
+            if not _is_castable(dtype, pl.String()):
+                found.append(f"column {name!r}: expected {_ROLES} or null, got {dtype}")
         elif name not in COLUMNS:
             found.append(f"unknown column {name!r}; call a score {PREFIX}<metric>, and leave other columns out")
         elif not _is_castable(dtype, COLUMNS[name]):
@@ -109,6 +119,9 @@ def value_problems(frame: pl.DataFrame, places: Sequence[int]) -> list[Problem]:
     for name in (column for column in frame.columns if column.startswith(PREFIX)):
         for row in (~frame[name].is_finite()).fill_null(False).arg_true():
             found.append((places[row], f"{name}: {frame[name][row]}; write null where there is no score"))
+    for name in (column for column in frame.columns if column.startswith(ROLE_PREFIX)):
+        for row in (~frame[name].is_in(STORED_ROLES)).fill_null(False).arg_true():
+            found.append((places[row], f"{name}: expected {_ROLES} or null, got {frame[name][row]!r}"))
     return found
 
 
@@ -129,6 +142,22 @@ def conflicts(frame: pl.DataFrame, places: Sequence[int], unit: str) -> list[Pro
             (row["place"], f"{row['pair']}, segment {row['segment']!r}: {name} unlike that of {unit} "
                            f"{row['first_place']}; every system must have been given the same segment")
             for row in differs.iter_rows(named=True)
+        ]  # fmt: skip
+    return found + _role_conflicts(numbered, unit)
+
+
+def _role_conflicts(numbered: pl.DataFrame, unit: str) -> list[Problem]:
+    """Find rows that give a metric another role for their system than an earlier row; null says nothing."""
+    found = []
+    for name in (column for column in numbered.columns if column.startswith(ROLE_PREFIX)):
+        said = numbered.drop_nulls(name)
+        first = said.select("system", "place", name, *[
+            pl.col(column).first().over("pair", "system").name.prefix("first_") for column in ("place", name)
+        ])  # fmt: skip
+        found += [
+            (row["place"], f"{name}: {row[name]} of {row['system']!r}, but {row[f'first_{name}']} at {unit} "
+                           f"{row['first_place']}; a metric has one role for a system")
+            for row in first.filter(pl.col(name) != pl.col(f"first_{name}")).iter_rows(named=True)
         ]  # fmt: skip
     return found
 

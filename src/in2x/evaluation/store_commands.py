@@ -5,7 +5,7 @@ On a terminal the summary is a table; elsewhere it is the same as plain text, co
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from in2x.evaluation import importers, importers_wmt, store
 from in2x.evaluation.scores import SCORES, SystemScore, score_store
 
 NO_VALUE = "-"
+Roles = Mapping[str, Mapping[str, str]]  # metric -> system -> "reward" or "selector"
 ARROWS = {True: "↑", False: "↓", None: ""}  # which way is better
 
 
@@ -32,10 +33,12 @@ def import_command(
     scores: Path | None = None,
     reference_system: str | None = None,
     on_missing: store.OnMissing = "refuse",
+    roles: Roles | None = None,
 ) -> None:
     """Import `source` to the store `out`: the folder of a run, WMT's JSON lines, or else parallel text files.
 
-    `systems` are paths of text files, each named by its file's stem, or "name=path".
+    `systems` are paths of text files, each named by its file's stem, or "name=path". `roles`, metric -> system ->
+    "reward" or "selector", are kept in the store.
 
     Raises:
         In2xError: what can't be imported, options that don't belong to what `source` is, or systems that lack segments.
@@ -61,13 +64,19 @@ def import_command(
     if reference_system:
         frame = importers.use_as_reference(frame, reference_system)
     frame = store.require_complete(frame, source, on_missing=on_missing)
+    frame = store.mark_roles(frame, roles or {})
     store.write_store(frame, out)
     print_overview(frame)
     print(out)
 
 
 def score_command(
-    path: Path, names: Sequence[str] = (), out: Path | None = None, *, on_missing: store.OnMissing = "refuse"
+    path: Path,
+    names: Sequence[str] = (),
+    out: Path | None = None,
+    *,
+    on_missing: store.OnMissing = "refuse",
+    roles: Roles | None = None,
 ) -> None:
     """Score a store by the named scores, or all; writes it to `out`, by default in place, and a summary beside it.
 
@@ -79,7 +88,7 @@ def score_command(
     if on_missing == "intersect" and out in (None, path):
         raise In2xError(f"{path} would lose the segments that not every system has; write to another file with --out")
     out = out or path
-    frame, found = score_store(store.read_store(path, on_missing=on_missing), names)
+    frame, found = score_store(store.mark_roles(store.read_store(path, on_missing=on_missing), roles or {}), names)
     store.write_store(frame, out)
     summary = out.with_name(f"{out.name.removesuffix('.gz').rsplit('.', 1)[0]}.summary.json")
     write_json(summary, [asdict(score) for score in found])
@@ -112,6 +121,8 @@ def print_overview(frame: pl.DataFrame) -> None:
     table = pl.concat([store.overview(frame), averages], how="horizontal")
     headers = [name.removeprefix("num_").removeprefix(store.PREFIX) for name in table.columns]
     show("segment store", headers, [[_shown(value) for value in row] for row in table.iter_rows()])
+    for metric, roles in store.stored_roles(frame).items():
+        print(f"{metric} is no judge: {', '.join(f'{role} of {system}' for system, role in roles.items())}")
 
 
 def print_scores(found: Sequence[SystemScore]) -> None:

@@ -41,21 +41,23 @@ def judge_command(
     max_retries: int = 6,
     parameters: Mapping[str, object] | None = None,
     cache_path: Path | None = None,
+    roles: Mapping[str, Mapping[str, str]] | None = None,
 ) -> dict:
     """Judge the rows of `systems` (default: all) and write the store with `score.<metric>`; returns the summary.
 
-    `metric` is by default judge-<protocol>. Rows of other systems keep the scores that they have.
+    `metric` is by default judge-<protocol>. Rows of other systems keep the scores that they have. `roles`, metric ->
+    system -> "reward" or "selector", are kept in the store: a judge that rewarded a system is no judge of it.
 
     Raises:
         In2xError: a bad store, option or endpoint; too large a share of answers that can't be read. Nothing is written.
     """
-    from in2x.evaluation.store import add_scores, read_store, write_store
+    from in2x.evaluation.store import add_scores, mark_roles, read_store, write_store
 
     settings = settings or Settings()
     settings = replace(settings, anchors=tuple(dict.fromkeys(settings.anchors)))
     metric = metric or f"judge-{protocol}{'-groupwise' if settings.groupwise else ''}"
     _check_options(protocol, settings, out)
-    frame = read_store(store_path)
+    frame = mark_roles(read_store(store_path), roles or {})
     chosen = _chosen(frame["system"].to_list(), systems, settings.anchors, store_path)
     server = Server(endpoint_url(endpoint), read_api_key(api_key_variable, api_key_file), timeout_seconds, max_retries)
     cache = AnswerCache(cache_path or default_path())

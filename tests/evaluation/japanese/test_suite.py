@@ -5,12 +5,11 @@ import pytest
 
 from in2x.artifacts import In2xError
 from in2x.evaluation.japanese.checks import CHECKS, UNITS
+from in2x.evaluation.japanese.command import finding_rows, japanese_command
 from in2x.evaluation.japanese.suite import (
     Document,
     check_document,
     documents_of,
-    finding_rows,
-    japanese_command,
     run_suite,
 )
 
@@ -151,6 +150,19 @@ def test_the_command_prints_a_table_and_writes_rates_and_findings(tmp_path, caps
     findings = written["pairs"]["en-ja"]["findings"]
     assert len(findings) == 4 and findings[0]["text"] == "사람" and findings[0]["system"] == "dirty"
     assert written["checks"]["hangul"]["unit"] == "100 sentences"
+
+
+def test_the_command_shows_places_and_what_is_quiet(tmp_path, capsys):
+    rows = [row(system=system, hypothesis=text) for system, text in (("a", "사람だ。"), ("b", "雨だ。사람だ。"))]
+    japanese_command(write_store(tmp_path / "store.jsonl", rows), num_resamples=0, num_examples=2)
+    printed = capsys.readouterr().out
+    assert "a, d: 【사람】だ。" in printed and "b, d: 雨だ。【사람】だ。" in printed
+    quiet = next(line for line in printed.splitlines() if line.startswith("nothing found: "))
+    assert "mojibake" in quiet and "hangul" not in quiet
+    japanese_command(tmp_path / "store.jsonl", systems=["b"], num_resamples=0, num_examples=0)
+    assert "【" not in capsys.readouterr().out
+    with pytest.raises(In2xError, match="no system 'c'; there are a, b"):
+        japanese_command(tmp_path / "store.jsonl", systems=["c"])
 
 
 def test_the_command_without_japanese_says_what_it_found(tmp_path):

@@ -14,7 +14,7 @@ from functools import cache, lru_cache
 from in2x.artifacts import In2xError
 
 LOCK = threading.Lock()
-NUM_FEATURES = 7  # part of speech in four levels, conjugation type, conjugation form, lemma
+NUM_FEATURES = 8  # part of speech in four levels, conjugation type, conjugation form, lemma, reading
 UNREADABLE = re.compile("[\0\n\r\ud800-\udfff]")  # MeCab stops at the first three and cannot be given the others
 
 
@@ -23,7 +23,7 @@ class Morpheme:
     """One morpheme with its place in the text.
 
     Example: "行っ" in "本へ行った" is
-    Morpheme("行っ", "動詞", "自立", "*", "五段・カ行促音便", "連用タ接続", "行く", 2, 4, True)
+    Morpheme("行っ", "動詞", "自立", "*", "五段・カ行促音便", "連用タ接続", "行く", 2, 4, True, "イッ")
     """
 
     surface: str
@@ -36,6 +36,7 @@ class Morpheme:
     start: int
     end: int
     known: bool  # listed in the dictionary
+    reading: str = ""  # in katakana; empty where the dictionary has none
 
 
 @lru_cache(maxsize=1 << 14)
@@ -52,11 +53,10 @@ def morphemes(text: str) -> tuple[Morpheme, ...]:
         start = readable.index(surface, position)
         position = start + len(surface)
         fields = (features.split(",") + ["*"] * NUM_FEATURES)[:NUM_FEATURES]
-        pos, subpos, kind, _, conjugation, form, lemma = fields
+        pos, subpos, kind, _, conjugation, form, lemma, reading = fields
         known = lemma != "*"
-        found.append(
-            Morpheme(surface, pos, subpos, kind, conjugation, form, lemma if known else surface, start, position, known)
-        )
+        lemma, reading = lemma if known else surface, "" if reading == "*" else reading
+        found.append(Morpheme(surface, pos, subpos, kind, conjugation, form, lemma, start, position, known, reading))
     return tuple(found)
 
 

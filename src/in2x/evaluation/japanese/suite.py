@@ -1,4 +1,4 @@
-"""Run every check over the documents of every system; rates with document-bootstrap intervals, a table and JSON.
+"""Run every check over the documents of every system: rates with document-bootstrap intervals.
 
 Legend: D documents, C checks, B resamples. A system's rate is the summed weight of its findings over the summed unit
 (sentences, characters ...), so that long documents count for more. Documents, not segments, are resampled.
@@ -8,13 +8,11 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from in2x.artifacts import In2xError, write_json
 from in2x.evaluation.japanese import register
 from in2x.evaluation.japanese.checks import CHECKS, UNITS, Check
 from in2x.evaluation.japanese.document import Finding, check_segments
@@ -24,8 +22,6 @@ if TYPE_CHECKING:
 
 CONFIDENCE = 0.95
 SEED = 12345
-SYSTEMS_PER_TABLE = 6
-NO_VALUE = "-"
 
 
 @dataclass(frozen=True)
@@ -128,66 +124,6 @@ def documents_of(frame: pl.DataFrame) -> dict[str, list[Document]]:
     }
 
 
-def japanese_command(store_path: Path, out: Path | None = None, *, num_resamples: int = 1000) -> None:
-    """Check a segment store's Japanese and print a table per pair; `out` takes rates and findings as JSON.
-
-    Raises:
-        In2xError: not a store, systems with different segments, or no pair into Japanese.
-    """
-    from in2x.evaluation.store import read_store
-
-    frame = read_store(store_path)
-    pairs = documents_of(frame)
-    if not pairs:
-        given = ", ".join(sorted(frame["pair"].unique()))
-        raise In2xError(f"{store_path}: no pair into Japanese, only {given}; the pair is expected as in 'en-ja'")
-    results = {}
-    for pair, documents in pairs.items():
-        checked = [check_document(document) for document in documents]
-        summaries = summarize(checked, num_resamples=num_resamples)
-        print_summaries(pair, summaries)
-        results[pair] = {
-            "systems": {system: asdict(summary) for system, summary in summaries.items()},
-            "findings": [row for item in checked for row in finding_rows(item)],
-        }
-    if out is not None:
-        table = {name: {"title": row.title, "unit": row.unit, "better": row.better} for name, row in CHECKS.items()}
-        settings = {"num_resamples": num_resamples, "seed": SEED, "confidence": CONFIDENCE}
-        write_json(out, {"store": str(store_path), "checks": table, **settings, "pairs": results})
-        print(out)
-
-
-def finding_rows(checked: Checked) -> list[dict]:
-    """The findings of a document as flat rows with the text they point at; mere notes are left out."""
-    document = checked.document
-    return [
-        {"system": document.system, "document": document.id, **asdict(finding),
-         "text": document.segments[finding.segment][finding.start : finding.end]}
-        for findings in checked.findings.values()
-        for finding in findings
-        if finding.severity != "note"
-    ]  # fmt: skip
-
-
-def print_summaries(pair: str, summaries: Mapping[str, Summary]) -> None:
-    """Print one row per check and one column per system, a few systems at a time."""
-    from in2x.evaluation.store_commands import show
-
-    names = list(summaries)
-    for first in range(0, len(names), SYSTEMS_PER_TABLE):
-        shown = names[first : first + SYSTEMS_PER_TABLE]
-        found = [summaries[name] for name in shown]
-        rows = [
-            ["documents", "", *(f"{s.num_documents:,}" for s in found)],
-            ["segments, and how many are empty", "", *(f"{s.num_segments:,}, {s.num_empty:,}" for s in found)],
-            ["register consistency", "mean over documents", *(_shown(s.register_consistency, 3) for s in found)],
-        ]
-        for name, check in CHECKS.items():
-            mark = "" if check.better == "lower" else " (near human is better)"
-            rows.append([f"{name}: {check.title}", f"per {check.unit}{mark}", *(_cell(s.rates[name]) for s in found)])
-        show(f"{pair}: Japanese checks, lower is better", ["check", "unit", *shown], rows)
-
-
 def _summary(system: str, checked: Sequence[Checked], num_resamples: int, seed: int, checks) -> Summary:
     documents = [item.document for item in checked]
     repeated = [name for name, count in Counter(document.id for document in documents).items() if count > 1]
@@ -244,13 +180,3 @@ def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
 
 def _number(value: float) -> float | None:
     return None if np.isnan(value) else float(value)
-
-
-def _shown(value: float | None, digits: int) -> str:
-    return NO_VALUE if value is None else f"{value:.{digits}f}"
-
-
-def _cell(rate: Rate) -> str:
-    if rate.value is None or rate.low is None:
-        return _shown(rate.value, 2)
-    return f"{rate.value:.2f} [{rate.low:.2f}, {rate.high:.2f}]"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import polars as pl
@@ -24,17 +24,18 @@ def plugin_command(
     systems: Sequence[str] = (),
     batch_size: int = 16,
     cache: Path | None = None,
+    roles: Mapping[str, Mapping[str, str]] | None = None,
 ) -> PluginScores:
     """Write the store with `score.<name>`, by default <metric>-<model>; rows of other systems keep what they have.
 
-    The first reference of a segment is the one that is read.
+    The first reference of a segment is the one that is read. `roles` (metric -> system -> role) are kept in the store.
 
     Raises:
         In2xError: a bad store, an unknown system, or what `score_rows` refuses.
     """
     from in2x.training.metrics import progress_bar
 
-    frame = store.read_store(store_path)
+    frame = store.mark_roles(store.read_store(store_path), roles or {})
     unknown = [system for system in systems if system not in store.systems(frame)]
     if unknown:
         raise In2xError(f"{store_path}: no system {unknown[0]!r}; there are {', '.join(store.systems(frame))}")
