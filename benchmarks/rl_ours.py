@@ -52,6 +52,7 @@ def main() -> None:
 def train(task: dict) -> dict:
     from in2x.decoding.decoder import GroupDecoder
     from in2x.model.loading import load_tokenizer
+    from in2x.model.prompts import chat_prompts
     from in2x.sections import Optimizer, Training
     from in2x.training.loop import Loop
 
@@ -59,7 +60,9 @@ def train(task: dict) -> dict:
     watch, clock = Stopwatch(), Clock()
     GroupDecoder.start = watch.timed("prefill", GroupDecoder.start)
     tokenizer, model = load_tokenizer(task["model"]), model_of(task)
-    prompts = [tokenizer(text)["input_ids"] for text in task["prompts"]]
+    texts = task["prompts"]
+    start_bytes = peak_bytes()
+    prompts = chat_prompts(tokenizer, texts) if task["chat"] else [tokenizer(text)["input_ids"] for text in texts]
     settings = Training(optimizer=Optimizer(name="adamw"), micro_batch_tokens=task["micro_batch_tokens"])
     number = task["warm_up"] + task["steps"]
     per_batch = task["completions"] // task["group_size"]
@@ -80,6 +83,7 @@ def train(task: dict) -> dict:
         "completions": task["steps"] * task["completions"],
         "completion_tokens": tokens,
         "peak_bytes": peak_bytes(),
+        "start_bytes": start_bytes,
         "phases": watch.seconds,
     }
 

@@ -43,13 +43,15 @@ def train(task: dict) -> dict:
             if state.global_step == (task["warm_up"] + task["steps"]) * updates:
                 found.update(clock.end())
 
+    model = AutoModelForCausalLM.from_pretrained(task["model"], dtype=torch.float32)
+    start_bytes = peak_bytes()
     accumulated = task["mini_batch"] // task["micro_batch"]
     with tempfile.TemporaryDirectory() as folder:
         trainer = GRPOTrainer(
-            model=AutoModelForCausalLM.from_pretrained(task["model"], dtype=torch.float32),
+            model=model,
             reward_funcs=reward,
             processing_class=AutoTokenizer.from_pretrained(task["model"]),
-            train_dataset=Dataset.from_list([{"prompt": text} for text in task["prompts"]]),
+            train_dataset=Dataset.from_list([{"prompt": prompt_of(text, task["chat"])} for text in task["prompts"]]),
             callbacks=[Watch()],
             args=GRPOConfig(
                 output_dir=folder,
@@ -81,8 +83,13 @@ def train(task: dict) -> dict:
         "completions": len(tokens),
         "completion_tokens": sum(tokens),
         "peak_bytes": peak_bytes(),
+        "start_bytes": start_bytes,
         "versions": versions,
     }
+
+
+def prompt_of(text: str, chat: bool):
+    return [{"role": "user", "content": text}] if chat else text
 
 
 if __name__ == "__main__":

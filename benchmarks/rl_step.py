@@ -1,12 +1,15 @@
 """Time a whole RL step beside TRL's GRPOTrainer: rollouts, reward, old log-probabilities, and the updates.
 
-    python benchmarks/rl_step.py --peer-python /tmp/trl-venv/bin/python --out benchmarks/results/rl-step.json
+    python benchmarks/rl_step.py --peer-python /tmp/trl-venv/bin/python --out benchmarks/results/rl-step.json \\
+        --model runs/tiny/sft/model --chat
 
 Same model, prompts, group size, limit of tokens, reward function, mini-batches, optimizer and precision; TRL samples
 with transformers' `generate`. Each measurement is a process of its own, so that memory is comparable; the two sides
-alternate, and the first rollout batch of each is not timed. Both stop at the end token, so lengths differ by chance:
-what is compared is the time for a completion token. Ours trains `tic-grpo` (with the entropy bonus), TRL its default
-loss. The peer's micro-batch is the largest power of two of rows that is not above ours in tokens.
+alternate, and the first rollout batch of each is not timed. The model of an sft stage, asked in chat turns, ends its
+completions; the base model hardly ever does, and then all are as long as the limit. Both stop at the end token, so
+lengths differ by chance: what is compared is the time for a completion token. Ours trains `tic-grpo` (with the entropy
+bonus), TRL its default loss. The peer's micro-batch is the largest power of two of rows that is not above ours in
+tokens. Memory is the process's largest; "grown" is what came after imports and model were there.
 """
 
 from __future__ import annotations
@@ -43,12 +46,13 @@ WORDS = (
 
 def task_of(options: argparse.Namespace, **changes) -> dict:
     draw = random.Random(options.seed)
-    prompts = [" ".join(draw.choices(WORDS, k=draw.randint(8, 24))) + "\n" for _ in range(256)]
+    sentences = [" ".join(draw.choices(WORDS, k=draw.randint(4, 20))) for _ in range(256)]
+    prompts = [f"Translate into Japanese:\n{text}" if options.chat else f"{text}\n" for text in sentences]
     rows = max(1, options.micro_batch_tokens // (options.max_completion_tokens + 20))
     micro_batch = min(options.mini_batch, 1 << (rows.bit_length() - 1))
     names = ("group_size", "completions", "mini_batch", "max_completion_tokens", "micro_batch_tokens")
     shared = {name: getattr(options, name) for name in (*names, "warm_up", "steps", "threads")}
-    plain = {"model": str(options.model), "prompts": prompts, "micro_batch": micro_batch}
+    plain = {"model": str(options.model), "prompts": prompts, "micro_batch": micro_batch, "chat": options.chat}
     return shared | plain | {"algorithm": "tic-grpo", "stops": True} | changes
 
 
@@ -71,7 +75,9 @@ def show(found: dict, options: argparse.Namespace) -> None:
         seconds = statistics.median(run["seconds"] for run in for_side) / options.steps
         mean = statistics.mean(run["completion_tokens"] / run["completions"] for run in for_side)
         peak = statistics.median(run["peak_bytes"] for run in for_side) / 1e6
-        print(f"  {side:5} {seconds:8.2f} s a step, {mean:5.1f} tokens a completion, peak {peak:,.0f} MB")
+        grown = statistics.median(run["peak_bytes"] - run["start_bytes"] for run in for_side) / 1e6
+        sizes = f"peak {peak:,.0f} MB, grown by {grown:,.0f} MB"
+        print(f"  {side:5} {seconds:8.2f} s a step, {mean:5.1f} tokens a completion, {sizes}")
     if found["trl"]:
         wall, processor = (median_and_least(ratios(found, key)) for key in ("seconds", "processor_seconds"))
         memory = statistics.median(
@@ -90,6 +96,7 @@ def show(found: dict, options: argparse.Namespace) -> None:
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", type=Path, default=MODEL)
+    parser.add_argument("--chat", action="store_true", help="prompts are chat turns, for a model that has been tuned")
     parser.add_argument("--group-size", type=int, default=16)
     parser.add_argument("--completions", type=int, default=128)
     parser.add_argument("--mini-batch", type=int, default=32)

@@ -68,13 +68,29 @@ def ratios(found: dict, key: str) -> list[float]:
     return [ours / theirs for ours, theirs in pairs]
 
 
+def memory(runs: list[dict]) -> str:
+    """The largest of the process, and what came after imports and model were there, in MB."""
+    peak = statistics.median(run["peak_bytes"] for run in runs)
+    grown = statistics.median(run["peak_bytes"] - run["start_bytes"] for run in runs)
+    return f"{peak / 1e6:,.0f} ({grown / 1e6:,.0f})"
+
+
 def show(measured: list[dict], peak: float, options: argparse.Namespace) -> None:
     from rich.console import Console
     from rich.table import Table
 
     title = f"{options.threads} threads, {options.repeats} repeats, load {os.getloadavg()[0]:.1f}; median (least)"
     table = Table(title=f"Training steps, float32: {title}", title_justify="left")
-    for head in ("mode", "label tokens/s", "TRL's", "times TRL", "times TRL, CPU time", "goal", "peak MB", "TRL's"):
+    for head in (
+        "mode",
+        "label tokens/s",
+        "TRL's",
+        "times TRL",
+        "times TRL, CPU time",
+        "goal",
+        "peak MB (grown)",
+        "TRL's",
+    ):
         table.add_column(head, justify="right", no_wrap=True)
     table.add_column("share of matmul peak", justify="right")
     for found in measured:
@@ -87,8 +103,8 @@ def show(measured: list[dict], peak: float, options: argparse.Namespace) -> None
             median_and_least(ratios(found, "seconds")) if peer else "",
             median_and_least(ratios(found, "processor_seconds")) if peer else "",
             f">= {found['target']}",
-            f"{statistics.median(run['peak_bytes'] for run in ours) / 1e6:,.0f}",
-            f"{statistics.median(run['peak_bytes'] for run in peer) / 1e6:,.0f}" if peer else "",
+            memory(ours),
+            memory(peer) if peer else "",
             f"{share:.0%}",
         )
     Console(width=150).print(table)

@@ -33,6 +33,7 @@ def train(task: dict) -> dict:
     clock, flops, labels = Clock(), 0.0, 0
     with tempfile.TemporaryDirectory() as folder:
         model = load_model(task["model"])
+        start_bytes = peak_bytes()
         loop = Loop(model, settings, lambda step: 1e-4, len(steps), Path(folder))
         for place, (make_batches, lengths, num_labels) in enumerate(steps):
             if place == task["warm_up"]:
@@ -45,7 +46,8 @@ def train(task: dict) -> dict:
                 labels += num_labels
         found = clock.end()
         loop.log.close()
-    return found | {"label_tokens": labels, "peak_bytes": peak_bytes(), "flops": flops}
+    memory = {"peak_bytes": peak_bytes(), "start_bytes": start_bytes}
+    return found | memory | {"label_tokens": labels, "flops": flops}
 
 
 def steps_of(task: dict):

@@ -44,9 +44,11 @@ def train(task: dict) -> dict:
             labels.append(int((inputs["labels"] != -100).sum()))
             return super().compute_loss(model, inputs, **kwargs)
 
+    model = AutoModelForCausalLM.from_pretrained(task["model"], dtype=torch.float32)
+    start_bytes = peak_bytes()
     with tempfile.TemporaryDirectory() as folder:
         trainer = Counting(
-            model=AutoModelForCausalLM.from_pretrained(task["model"], dtype=torch.float32),
+            model=model,
             processing_class=AutoTokenizer.from_pretrained(task["model"]),
             train_dataset=Dataset.from_list(task["documents"]),
             callbacks=[Watch()],
@@ -73,7 +75,8 @@ def train(task: dict) -> dict:
         )
         trainer.train()
     versions = {name: metadata.version(name) for name in ("trl", "transformers", "torch")}
-    return found | {"label_tokens": sum(labels), "peak_bytes": peak_bytes(), "versions": versions}
+    memory = {"peak_bytes": peak_bytes(), "start_bytes": start_bytes}
+    return found | memory | {"label_tokens": sum(labels), "versions": versions}
 
 
 if __name__ == "__main__":

@@ -61,6 +61,11 @@ def recipe_file(tmp_path, monkeypatch):
         ("--rl.keep_checkpoints=101", "101 is more than rl.num_batches, 100"),
         ("--instruct.tasks={transalte=1}", "unknown task; did you mean 'translate'?"),
         ("--instruct.difficulty_shares=[0,0,0,0,0]", "expected shares of 0 or more, one of them above 0"),
+        (
+            "--translate={utility='plugin',plugin='comet',plugin_python='p/python',plugin_model='m'}",
+            "there is no file p/python",
+        ),
+        ("--translate.approximation=aggregat", "'coarse-to-fine' or 'pruned', got 'aggregat'"),
         ("--translate.num_segments=101", "101 segments, but corpus.num_test holds out 100"),
         ("--rl.num_dev=51", "51 segments, but corpus.num_dev holds out 50"),
         ("--corpus.pair=en-zh", "tatoeba holds en-ja, and corpus.pair is en-zh"),
@@ -142,3 +147,10 @@ def test_rope_lifts_the_limit_for_its_phase_and_what_comes_after():
     with pytest.raises(RecipeError, match="513 tokens, but the model has 512 positions"):
         load("r.toml", ["--pretrain.phases.0.context_tokens=512", '--pretrain.phases.0.rope={kind="yarn"}',
                         "--sft.context_tokens=513"])  # fmt: skip
+
+
+def test_pseudo_references_come_from_a_model_that_the_recipe_has():
+    assert load("r.toml", ["--translate.pseudo_references=merge"]).translate.pseudo_references == "merge"
+    Path("r.toml").write_text(RECIPE.replace("[merge]\n", ""))
+    with pytest.raises(RecipeError, match=r"the recipe has no \[merge\] whose model could sample"):
+        load("r.toml", ["--translate.pseudo_references=merge"])

@@ -201,6 +201,20 @@ def _held_out(recipe: Recipe) -> Iterator[Problem]:
                 yield Problem((stage, key), f"{number} segments, but corpus.{held_out} holds out {there}")
 
 
+def _pseudo_references(recipe: Recipe) -> Iterator[Problem]:
+    """The model that samples the pseudo-references, and the plugin's Python, must be there."""
+    section = recipe.translate
+    if section is None:
+        return
+    named = section.pseudo_references
+    if named == "base" and recipe.pretrain and not recipe.pretrain.base:
+        yield Problem(("translate", "pseudo_references"), "the model is trained from scratch; there is no base")
+    elif named not in ("candidates", "base") and getattr(recipe, named) is None:
+        yield Problem(("translate", "pseudo_references"), f"the recipe has no [{named}] whose model could sample")
+    if section.plugin_python and not section.plugin_python.exists():
+        yield Problem(("translate", "plugin_python"), _not_there(section.plugin_python, "file"))
+
+
 def _any_of(words: Sequence[str]) -> str:
     return " or ".join(map(repr, words))
 
@@ -212,7 +226,7 @@ def _did_you_mean(word: str, known: Sequence[str]) -> str:
 
 CHECKS = (
     _files, _corpus, _streams, _scratch, _contexts, _instruct, _rl,
-    rl_checks.recipe_problems, reward_checks.recipe_problems, _merge, _held_out,
+    rl_checks.recipe_problems, reward_checks.recipe_problems, _merge, _held_out, _pseudo_references,
 )  # fmt: skip
 
 

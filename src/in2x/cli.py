@@ -143,13 +143,23 @@ def report(
 
 
 @app.command(epilog=EPILOG)
-def check(context: typer.Context, recipe: RecipeFile) -> None:
-    """Check a recipe, and show what it will do and what that will take."""
+def check(
+    context: typer.Context,
+    recipe: RecipeFile,
+    gpu: Annotated[
+        str | None, typer.Option(help="Plan for this GPU (h100, a100, rtx4090, ...); left out, for this processor.")
+    ] = None,
+    num_gpus: Annotated[int, typer.Option("--num-gpus", min=1, help="How many GPUs there are.")] = 1,
+) -> None:
+    """Check a recipe, and show what it will do and what that will take; refuse it where it can't fit the GPUs."""
     from in2x.checks import warnings
     from in2x.describe import describe
+    from in2x.machines import gpus
 
+    if num_gpus > 1 and gpu is None:
+        raise typer.BadParameter("--num-gpus goes with --gpu, which says what kind they are")
     loaded = _load(recipe, context.obj)
-    for line in describe(loaded):
+    for line in describe(loaded, gpus(gpu, num_gpus) if gpu else None):
         print(line)
     for line in warnings(loaded):
         print(f"note: {line}")

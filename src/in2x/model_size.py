@@ -1,4 +1,7 @@
-"""How large a model is, without torch: from its architecture, its files' headers, or its name."""
+"""How large a model is, without torch: from its architecture, its files' headers, a table, or its name.
+
+Letters: V vocabulary, D width of the model, I of the gated layer, L layers, Q all query heads, K all key heads.
+"""
 
 import json
 import re
@@ -11,15 +14,64 @@ FOLDER_NAMES = ("base", "bases", "checkpoints", "data", "model", "models", "outp
 
 
 @dataclass(frozen=True)
+class Shape:
+    """The decoder of Qwen2, Qwen3 or Llama; heads are head_dim wide."""
+
+    family: str
+    vocab_size: int
+    hidden_size: int
+    intermediate_size: int
+    num_layers: int
+    num_heads: int
+    num_kv_heads: int
+    head_dim: int
+    max_position_tokens: int
+    is_tied: bool = True
+    """Whether the head is the embedding."""
+
+    @property
+    def query_size(self) -> int:
+        return self.num_heads * self.head_dim
+
+    @property
+    def key_size(self) -> int:
+        return self.num_kv_heads * self.head_dim
+
+    @property
+    def layer_parameters(self) -> int:
+        """2DQ + 2DK + 3DI + 2D of norms; Qwen2's projections of queries, keys and values have biases, Qwen3's norms."""
+        D, Q, K = self.hidden_size, self.query_size, self.key_size
+        extra = {"qwen2": Q + 2 * K, "qwen3": 2 * self.head_dim}.get(self.family, 0)
+        return 2 * D * Q + 2 * D * K + 3 * D * self.intermediate_size + 2 * D + extra
+
+    @property
+    def head_parameters(self) -> int:
+        return self.vocab_size * self.hidden_size
+
+    @property
+    def num_parameters(self) -> int:
+        tables = self.head_parameters * (1 if self.is_tied else 2)
+        return tables + self.num_layers * self.layer_parameters + self.hidden_size
+
+
+PUBLISHED = {
+    "Qwen/Qwen3-4B-Base": Shape("qwen3", 151_936, 2560, 9728, 36, 32, 8, 128, 32_768),
+    "Qwen/Qwen3-4B": Shape("qwen3", 151_936, 2560, 9728, 36, 32, 8, 128, 40_960),
+    "Qwen/Qwen3-8B-Base": Shape("qwen3", 151_936, 4096, 12_288, 36, 32, 8, 128, 32_768, is_tied=False),
+    "Qwen/Qwen3-8B": Shape("qwen3", 151_936, 4096, 12_288, 36, 32, 8, 128, 40_960, is_tied=False),
+    "Qwen/Qwen2.5-72B": Shape("qwen2", 152_064, 8192, 29_568, 80, 64, 8, 128, 131_072, is_tied=False),
+    "Qwen/Qwen2.5-72B-Instruct": Shape("qwen2", 152_064, 8192, 29_568, 80, 64, 8, 128, 32_768, is_tied=False),
+}
+"""Shapes of hub models, as in their config.json: what the recipes name is planned offline."""
+
+
+@dataclass(frozen=True)
 class ModelSize:
-    """num_layers, hidden_size, vocab_size and max_position_tokens are None where only the name is known."""
+    """shape is None where only the name is known."""
 
     num_parameters: int
     origin: str
-    num_layers: int | None = None
-    hidden_size: int | None = None
-    vocab_size: int | None = None
-    max_position_tokens: int | None = None
+    shape: Shape | None = None
 
 
 def is_hub_id(base: Path | str) -> bool:
@@ -41,13 +93,8 @@ def model_size(section: PretrainSection) -> ModelSize | None:
 
 
 def _of_architecture(scratch: Architecture) -> ModelSize:
-    """Count the parameters of Qwen3 or Llama, with tied embeddings and without biases."""
-    hidden, inner = scratch.hidden_size, scratch.intermediate_size
-    queries, keys = scratch.num_heads * scratch.head_dim, scratch.num_kv_heads * scratch.head_dim
-    attention = 2 * hidden * queries + 2 * hidden * keys + (2 * scratch.head_dim if scratch.family == "qwen3" else 0)
-    layer = attention + 3 * hidden * inner + 2 * hidden
-    return ModelSize(scratch.vocab_size * hidden + scratch.num_layers * layer + hidden, "from random weights",
-                     scratch.num_layers, hidden, scratch.vocab_size, scratch.max_position_tokens)  # fmt: skip
+    shape = Shape(**scratch.model_dump())
+    return ModelSize(shape.num_parameters, "from random weights", shape)
 
 
 def _of_folder(folder: Path) -> ModelSize | None:
@@ -55,8 +102,27 @@ def _of_folder(folder: Path) -> ModelSize | None:
     total = sum(_num_elements(file) for file in folder.glob("*.safetensors"))
     if not config or not total:
         return None
-    return ModelSize(total, str(folder), config.get("num_hidden_layers"), config.get("hidden_size"),
-                     config.get("vocab_size"), config.get("max_position_embeddings"))  # fmt: skip
+    return ModelSize(total, str(folder), _shape(config))
+
+
+def _shape(config: dict) -> Shape | None:
+    """The shape in a config.json of transformers; None where it doesn't say all of it."""
+    try:
+        heads = config["num_attention_heads"]
+        return Shape(
+            config["model_type"],
+            config["vocab_size"],
+            config["hidden_size"],
+            config["intermediate_size"],
+            config["num_hidden_layers"],
+            heads,
+            config.get("num_key_value_heads") or heads,
+            config.get("head_dim") or config["hidden_size"] // heads,
+            config["max_position_embeddings"],
+            config.get("tie_word_embeddings", False),
+        )
+    except KeyError:
+        return None
 
 
 def read_config(folder: Path) -> dict:
@@ -83,6 +149,8 @@ def _num_elements(file: Path) -> int:
 
 
 def _of_name(name: str) -> ModelSize | None:
+    if name in PUBLISHED:
+        return ModelSize(PUBLISHED[name].num_parameters, f"{name}, as published", PUBLISHED[name])
     found = re.search(r"(?<![\d.])(\d+(?:\.\d+)?)([BM])(?![A-Za-z])", name, re.IGNORECASE)
     if not found:
         return None

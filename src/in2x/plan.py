@@ -1,44 +1,40 @@
-"""What a recipe will do, before it is done: tokens, steps, memory and time of each stage. Estimates, without torch.
+"""What a recipe will do, before it is done: tokens, operations, memory and time of each stage, all estimated.
 
-Time is floating-point operations, 6 N for a token that is trained and 2 N for one that is read (N parameters,
-arXiv 2001.08361), at a share of the rate at which numpy multiplies matrices on this machine. A stage that will be
-skipped, and one without such operations, shows what it took when it ran.
+Operations of a token that is trained are 6 N (N parameters, arXiv 2001.08361), 4 N where an adapter alone is trained,
+2 N more where activations are recomputed, and 12 L Q T of attention (L layers, queries of width Q, rows of T tokens:
+arXiv 2204.02311, appendix B); 2 N of one that is read or generated. Time is operations at a share of the peak rate; on
+a GPU a generated token takes a pass over the weights in memory, shared by all rows. A stage that will be skipped, and
+one without such operations, shows what it took when it ran. Without torch.
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from in2x import artifacts
+from in2x.machines import Machine
+from in2x.memory import Memory, trained_parameters
 from in2x.model_size import ModelSize, model_size
 from in2x.recipe import Recipe
+from in2x.stage_memory import GENERATION_ROWS, as_it_stands, memory_of
 from in2x.stages import STAGES, fingerprints
+from in2x.work import WORK, Work
 
-EFFICIENCY = 0.6
-"""Share of the peak rate that training reaches: measured on the tiny recipe, start-up included."""
 GENERATION_SLOWDOWN = 4.0
-"""A generated token against a read one: each is a pass of its own over the weights."""
-SENTENCE_TOKENS = 13
-"""Assumed of a sentence in either language."""
-INSTRUCTION_TOKENS = 3 * SENTENCE_TOKENS
-RUNTIME_BYTES = 0.6e9
-"""Of Python and the corpus in memory."""
-TORCH_BYTES = 0.9e9
-"""Of torch and the tokenised corpus, besides the model."""
-OPTIMIZER_BYTES = {"adamw": 8, "muon": 4, "adamw-8bit": 2}
-"""State per parameter."""
+"""A generated token against a read one, on a CPU: each is a pass of its own over the weights."""
+TRAINING = ("pretrain", "sft", "reward", "rl")
+FLOAT = 4
 
 
 @dataclass(frozen=True)
-class Work:
-    """What a stage does, in words and in tokens; `num_models` are in memory at once."""
+class Forecast:
+    """Of a stage that trains: parameters, tokens that are trained, operations of all that it computes, memory."""
 
-    what: str
-    trained_tokens: float = 0
-    read_tokens: float = 0
-    generated_tokens: float = 0
-    num_models: int = 0
-    trains: bool = True
+    num_parameters: int
+    num_trained: int
+    tokens: float
+    flops: float
+    memory: Memory
 
 
 @dataclass(frozen=True)
@@ -51,10 +47,11 @@ class StagePlan:
     is_skipped: bool
     seconds: float | None
     memory_bytes: float | None
+    forecast: Forecast | None = None
 
 
-def plan(recipe: Recipe, flops_per_second: float) -> list[StagePlan]:
-    """Plans of the recipe's stages, in order."""
+def plan(recipe: Recipe, machine: Machine) -> list[StagePlan]:
+    """Plans of the recipe's stages, in order, on a machine (in2x.machines)."""
     size = model_size(recipe.pretrain) if recipe.pretrain else None
     prints = fingerprints(recipe)
     found: list[StagePlan] = []
@@ -63,10 +60,15 @@ def plan(recipe: Recipe, flops_per_second: float) -> list[StagePlan]:
         redone = STAGES[name].reads_unfinished and not all(stage.is_skipped for stage in found)
         state, is_skipped = _state(manifest, prints[name], redone)
         work = WORK[name](recipe, manifest if is_skipped else None)
-        seconds, memory = _seconds(work, size, flops_per_second), _memory(getattr(recipe, name), work, size)
+        section = getattr(recipe, name)
+        if not is_skipped:
+            machine = as_it_stands(machine, name)
+        seconds, memory = _seconds(work, section, size, machine), memory_of(recipe, name, size, machine)
+        forecast = _forecast(work, section, size, memory) if size and name in TRAINING else None
+        held = memory.total if memory else None
         if manifest and (is_skipped or (seconds is None and manifest["status"] == "complete")):
-            seconds, memory = manifest["seconds"], manifest.get("peak_memory_bytes")
-        found.append(StagePlan(name, work.what, state, is_skipped, seconds, memory))
+            seconds, held = manifest["seconds"], manifest.get("peak_memory_bytes")
+        found.append(StagePlan(name, work.what, state, is_skipped, seconds, held, forecast))
     return found
 
 
@@ -97,109 +99,33 @@ def _state(manifest: Mapping | None, print_: str, redone: bool) -> tuple[str, bo
     return "unchanged, will be skipped", True
 
 
-def _seconds(work: Work, size: ModelSize | None, flops_per_second: float) -> float | None:
-    tokens = 6 * work.trained_tokens + 2 * work.read_tokens + 2 * GENERATION_SLOWDOWN * work.generated_tokens
-    if not tokens or not size:
+def _forecast(work: Work, section, size: ModelSize, memory: Memory) -> Forecast:
+    flops = sum(_flops(work, section, size))
+    return Forecast(size.num_parameters, trained_parameters(section, size), work.trained_tokens, flops, memory)
+
+
+def _flops(work: Work, section, size: ModelSize) -> tuple[float, float, float]:
+    """Operations of training, reading and generating."""
+    number, shape = size.num_parameters, size.shape
+    per_token = (4 if getattr(section, "lora", None) else 6) * number
+    if getattr(section, "gradient_checkpointing", False):
+        per_token += 2 * number
+    if shape:
+        per_token += 12 * shape.num_layers * shape.query_size * work.row_tokens
+    return per_token * work.trained_tokens, 2 * number * work.read_tokens, 2 * number * work.generated_tokens
+
+
+def _seconds(work: Work, section, size: ModelSize | None, machine: Machine) -> float | None:
+    if not size or not work.trained_tokens + work.read_tokens + work.generated_tokens:
         return None
-    return tokens * size.num_parameters / (EFFICIENCY * flops_per_second)
-
-
-def _memory(section, work: Work, size: ModelSize | None) -> float | None:
-    """Weights, gradients, optimizer state and the activations of one micro-batch."""
-    if not work.num_models:
-        return RUNTIME_BYTES
-    if not size:
-        return None
-    total = RUNTIME_BYTES + TORCH_BYTES + 4 * size.num_parameters * work.num_models
-    if work.trains:
-        total += (4 + OPTIMIZER_BYTES[section.optimizer.name]) * size.num_parameters
-    if work.trains and size.num_layers and size.hidden_size and size.vocab_size:
-        total += 4 * section.micro_batch_tokens * (20 * size.num_layers * size.hidden_size + 3 * size.vocab_size)
-    return total
-
-
-# --- what each stage does -------------------------------------------------------------------------------------
-
-
-def _corpus(recipe: Recipe, manifest: Mapping | None) -> Work:
-    if manifest:
-        numbers = ", ".join(f"{number:,} {split}" for split, number in manifest["results"].get("num_pairs", {}).items())
-        return Work(f"pairs: {numbers}")
-    section = recipe.corpus
-    sources = ", ".join(source.name for source in section.sources)
-    return Work(f"{sources}; {section.num_dev:,} dev, {section.num_test:,} test")
-
-
-def _pretrain(recipe: Recipe, manifest: Mapping | None) -> Work:
-    section = recipe.pretrain
-    tokens = sum(phase.tokens for phase in section.phases)
-    steps = sum(max(1, phase.tokens // section.step_tokens) for phase in section.phases)
-    chosen = sum(phase.select.pool_documents * len(phase.mixture) for phase in section.phases if phase.select)
-    what = f"{tokens:,} tokens, {_number(steps, 'step')}, {_number(len(section.phases), 'phase')}"
-    return Work(what, trained_tokens=tokens, read_tokens=2 * SENTENCE_TOKENS * chosen, num_models=1)
-
-
-def _instruct(recipe: Recipe, manifest: Mapping | None) -> Work:
-    section = recipe.instruct
-    return Work(f"{section.num_epochs} x {section.num_sft:,} for SFT, {section.num_rl:,} for RL")
-
-
-def _sft(recipe: Recipe, manifest: Mapping | None) -> Work:
-    number = recipe.instruct.num_sft * recipe.instruct.num_epochs
-    tokens = number * INSTRUCTION_TOKENS
-    steps = max(1, tokens // recipe.sft.step_tokens)
-    return Work(f"{number:,} instructions, about {_number(steps, 'step')}", trained_tokens=tokens, num_models=1)
-
-
-def _reward(recipe: Recipe, manifest: Mapping | None) -> Work:
-    section = recipe.reward
-    tokens = section.num_pairs * section.num_epochs * 4 * SENTENCE_TOKENS
-    steps = max(1, section.num_pairs * section.num_epochs // section.step_pairs)
-    return Work(f"{section.num_pairs:,} pairs, about {_number(steps, 'step')}", trained_tokens=tokens,
-                generated_tokens=section.num_pairs * SENTENCE_TOKENS, num_models=1)  # fmt: skip
-
-
-def _rl(recipe: Recipe, manifest: Mapping | None) -> Work:
-    section = recipe.rl
-    rollouts = section.num_batches * section.batch_completions
-    steps = rollouts // section.mini_batch_completions
-    num_dev = section.num_dev * (section.num_batches // section.dev_every_batches) if section.dev_every_batches else 0
-    return Work(f"{rollouts:,} rollouts, {_number(steps, 'step')}", trained_tokens=rollouts * INSTRUCTION_TOKENS,
-                read_tokens=2 * rollouts * INSTRUCTION_TOKENS, generated_tokens=(rollouts + num_dev) * SENTENCE_TOKENS,
-                num_models=3 if section.kl_coefficient else 2)  # fmt: skip
-
-
-def _merge(recipe: Recipe, manifest: Mapping | None) -> Work:
-    section = recipe.merge
-    number = {"linear": 2 * len(section.weights), "obim": len(section.densities)}
-    candidates = sum(number[method] for method in section.methods)
-    return Work(f"{candidates} candidates on {section.num_dev:,} dev segments", num_models=4, trains=False,
-                trained_tokens=section.num_saliency_segments * INSTRUCTION_TOKENS,
-                generated_tokens=(candidates + 1) * section.num_dev * SENTENCE_TOKENS)  # fmt: skip
-
-
-def _translate(recipe: Recipe, manifest: Mapping | None) -> Work:
-    section = recipe.translate
-    systems = len(recipe.pretrain.phases) + sum(getattr(recipe, name) is not None for name in ("sft", "rl", "merge"))
-    number = section.num_segments * (systems + section.num_candidates)
-    return Work(f"{section.num_segments:,} segments by {_number(systems, 'system')}; "
-                f"{section.num_candidates} samples each of the last",
-                generated_tokens=number * SENTENCE_TOKENS, num_models=1, trains=False)  # fmt: skip
-
-
-def _evaluate(recipe: Recipe, manifest: Mapping | None) -> Work:
-    return Work(f"{recipe.evaluate.num_resamples:,} resamples")
-
-
-def _report(recipe: Recipe, manifest: Mapping | None) -> Work:
-    return Work("one page of HTML")
-
-
-def _number(number: int, noun: str) -> str:
-    return f"{number:,} {noun}" + ("" if number == 1 else "s")
-
-
-WORK: dict[str, Callable[[Recipe, Mapping | None], Work]] = {
-    "corpus": _corpus, "pretrain": _pretrain, "instruct": _instruct, "sft": _sft, "reward": _reward, "rl": _rl,
-    "merge": _merge, "translate": _translate, "evaluate": _evaluate, "report": _report,
-}  # fmt: skip
+    training, reading, generation = _flops(work, section, size)
+    rate = machine.utilisation * machine.flops[getattr(section, "dtype", "float32")]
+    trainers = min(work.num_trainers or machine.num_devices, machine.num_devices)
+    seconds = training / (rate * trainers) + reading / (rate * machine.num_devices)
+    if work.samples_elsewhere:
+        return seconds
+    exact = machine.utilisation * machine.flops["float32"] * machine.num_devices
+    if not machine.is_gpu:
+        return seconds + GENERATION_SLOWDOWN * generation / exact
+    passes = work.generated_tokens / (GENERATION_ROWS * machine.num_devices)
+    return seconds + max(generation / exact, passes * FLOAT * size.num_parameters / machine.bandwidth)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from in2x.decoding.sampling import CPU_ROWS, choose, choose_tokens
+from in2x.decoding.sampling import CPU_ROWS, choose, choose_tokens, first_above
 
 
 @pytest.mark.parametrize("vocabulary", [1, 63, 64, 65, 320, 1000])
@@ -25,6 +25,12 @@ def test_a_token_without_probability_is_never_chosen():
     chosen_N, logprobs_N = choose(logits_V.repeat(4, 1), 1, False, uniforms_N)
     assert chosen_N.tolist() == [3, 3, 130, 130]
     torch.testing.assert_close(logprobs_N, torch.full((4,), 0.5).log())
+
+
+def test_a_threshold_that_rounding_put_at_the_sum_takes_the_last_token_with_probability():
+    cumulative = torch.tensor([[0.25, 0.5, 0.5], [0.25, 0.5, 0.5], [0.0, 0.0, 1.0]])
+    place_N1, before_N1 = first_above(cumulative, torch.tensor([[0.5], [0.25], [0.0]]))
+    assert place_N1.flatten().tolist() == [1, 1, 2] and before_N1.flatten().tolist() == [0.25, 0.25, 0.0]
 
 
 def test_rows_in_parts_and_repeated_states_equal_all_at_once():

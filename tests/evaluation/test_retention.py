@@ -73,15 +73,17 @@ def test_few_shot_and_round_trip_ask_for_what_they_say(monkeypatch, held_out):
         return [f"<{text}>" for text in texts]
 
     monkeypatch.setattr(retention, "few_shot_translations", translations)
-    settings = Measures(few_shot_examples=(0, 2), few_shot_segments=3, round_trip_segments=2, max_completion_tokens=9)
+    settings = Measures(few_shot_examples=(2, 0), few_shot_segments=3, round_trip_segments=2, max_completion_tokens=9)
     found = translation_measures(None, None, held_out, settings)
     en, ja = held_out.pairs["source"].to_list(), held_out.pairs["target"].to_list()
-    both = list(zip(en[:2], ja[:2], strict=True))
-    assert asked[0] == (en[2:5], [], 9)  # after the examples, whatever their number
-    assert asked[1] == ([f"<{text}>" for text in en[2:4]], [], 9)  # back
-    assert asked[2][0] == ja[2:5] and asked[3][0] == [f"<{text}>" for text in ja[2:4]]
-    assert asked[4] == (en[2:5], both, 9)
-    assert asked[5] == (ja[2:5], [(b, a) for a, b in both], 9)
+    forward = list(zip(en[:2], ja[:2], strict=True))
+    backward = [(b, a) for a, b in forward]
+    assert asked[0] == (en[2:5], forward, 9)
+    assert asked[1] == ([f"<{text}>" for text in en[2:4]], backward, 9)  # there and back
+    assert asked[2] == (ja[2:5], backward, 9)
+    assert asked[3] == ([f"<{text}>" for text in ja[2:4]], forward, 9)
+    assert asked[4] == (en[2:5], [], 9)  # the same segments, whatever the number of examples
+    assert asked[5] == (ja[2:5], [], 9)
     assert len(asked) == 6
     assert set(found["few_shot"]) == {f"{way}, {n} examples" for way in ("en-ja", "ja-en") for n in (0, 2)}
     assert set(found["round_trip"]) == {"en-ja-en", "ja-en-ja"}
@@ -107,8 +109,17 @@ def test_corpus_chrf_is_that_of_the_segment_where_there_is_one():
     )
 
 
-def test_measuring_leaves_the_model_its_mode_and_the_random_state_as_they_are(make_model, tokenizer, held_out):
+def test_measuring_leaves_the_model_its_mode_and_the_random_state_as_they_are(
+    make_model, tokenizer, held_out, monkeypatch
+):
     model = make_model().train()
+    plain = retention.retrieval_measure
+
+    def careless(*arguments):
+        torch.rand(3)
+        return plain(*arguments)
+
+    monkeypatch.setattr(retention, "retrieval_measure", careless)
     torch.manual_seed(5)
     state, weights = torch.get_rng_state(), {name: x.clone() for name, x in model.state_dict().items()}
     settings = Measures(few_shot_examples=(0, 1), few_shot_segments=2, round_trip_segments=2, max_completion_tokens=4)

@@ -234,3 +234,30 @@ def test_languages(pair, expected):
 def test_no_pair():
     with pytest.raises(ValueError, match="expected a form such as 'en-ja', got 'en'"):
         store.languages("en")
+
+
+@pytest.mark.parametrize("name", ["s.jsonl", "s.parquet"])
+def test_roles_are_written_and_read_again(tmp_path, name):
+    frame = store.from_rows(list(enumerate(rows(), 1)), "rows")
+    first = store.systems(frame)[0]
+    marked = store.mark_roles(frame, {"chrF2": {first: "selector"}})
+    marked = store.mark_roles(marked, {"chrF2": {store.systems(frame)[1]: "reward"}, "judge-esa": {first: "reward"}})
+    store.write_store(marked, tmp_path / name)
+    found = store.stored_roles(store.read_store(tmp_path / name))
+    assert found == {"chrF2": {first: "selector", store.systems(frame)[1]: "reward"}, "judge-esa": {first: "reward"}}
+    assert store.stored_roles(frame) == {}
+
+
+def test_roles_that_are_none_or_contradict_are_refused(tmp_path):
+    wrong = rows()
+    wrong[0]["roles"] = {"chrF2": "boss"}
+    message = refusal(write(tmp_path / "a.jsonl", map(json.dumps, wrong)))
+    assert "line 1: role.chrF2: expected \"reward\" or \"selector\" or null, got 'boss'" in message
+    wrong = [row for row in rows() if row["system"] == rows()[0]["system"]]
+    wrong[0]["roles"], wrong[1]["roles"] = {"chrF2": "reward"}, {"chrF2": "selector"}
+    message = refusal(write(tmp_path / "b.jsonl", map(json.dumps, wrong)))
+    assert "line 2: role.chrF2: selector of" in message and "but reward at line 1" in message
+    wrong[1]["roles"] = ["chrF2"]
+    assert "line 2: roles: expected an object" in refusal(write(tmp_path / "c.jsonl", map(json.dumps, wrong)))
+    with pytest.raises(In2xError, match="no such system; there are"):
+        store.mark_roles(store.from_rows(list(enumerate(rows(), 1)), "rows"), {"chrF2": {"nobody": "reward"}})

@@ -10,11 +10,11 @@ from in2x.records import Completion
 
 def completions_of(model, prompt, ids, temperature, shift=0.0):
     made = []
-    for token_ids in ids:
+    for number, token_ids in enumerate(ids):
         logits = model(torch.tensor([prompt + token_ids])).logits[0].float() / temperature
         logprobs = torch.log_softmax(logits, -1)[len(prompt) - 1 : -1]
         own = logprobs.gather(1, torch.tensor(token_ids).unsqueeze(1)).squeeze(1)
-        made.append(Completion(token_ids, (own + shift).tolist(), "", False))
+        made.append(Completion(token_ids, (own + shift * (-1) ** number).tolist(), "", False))
     return made
 
 

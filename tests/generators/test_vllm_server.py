@@ -69,7 +69,7 @@ class FakeVllm:
                 num_samples=body["n"],
                 temperature=body["temperature"],
                 max_completion_tokens=body["max_tokens"],
-                seed=body.get("seed", 0) % 1000,
+                seed=(body.get("seed") or 0) % 1000,
             )
         made = [
             {"index": n, "text": "", "token_ids": c.token_ids, "logprobs": {"token_logprobs": c.sampling_logprobs}}
@@ -142,6 +142,12 @@ def test_requests_are_plain_sampling_with_seeds_of_their_own(server, sampler, ma
         "logprobs": 0,
     }
     assert sizes(16, 64) == [16] and sizes(5, 4096) == [2, 2, 1] and sizes(2, 100_000) == [1, 1]
+
+
+def test_without_seeds_none_are_sent(server, make_model, tokenizer, tmp_path):
+    section = Generation(kind="vllm-server", endpoint=server.address, seeded=False)
+    make_generator(section, tmp_path)(make_model(), tokenizer, PROMPTS, **OPTIONS)
+    assert {body.get("seed") for body in server.bodies} == {None}
 
 
 def test_log_probabilities_of_another_temperature_are_refused(server, sampler, make_model, tokenizer):

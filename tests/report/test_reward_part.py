@@ -25,7 +25,8 @@ def page(results):
 
 
 @pytest.mark.parametrize(
-    "shown", ["70.0 %", "90.0 %", "12.3 %", "55.0 %", "95.0 %", "59", "−0.310", "0.660", "77", "Calibration", "correlation"]
+    "shown",
+    ["70.0 %", "90.0 %", "12.3 %", "55.0 %", "95.0 %", "59", "−0.310", "0.660", "77", "Calibration", "correlation"],
 )
 def test_what_was_measured_is_shown(shown):
     assert shown in page(RESULTS)

@@ -184,6 +184,8 @@ def test_register_is_mixed():
         "映画を見た。面白いと思います。帰宅した。", "映画を見た。面白いと思う。帰宅しました。",
     }  # fmt: skip
     assert make("register_mixed", honest="映画を見た。") is None
+    longer = "昨日、勉強しました。本を見ました。"
+    assert {make("register_mixed", honest=longer, seed=seed) for seed in range(9)} == {"昨日、勉強した。本を見ました。"}
 
 
 def test_shuffled_phrases_are_the_same_phrases():
@@ -221,6 +223,11 @@ def test_japanese_attacks_are_for_japanese_alone():
     assert make("negation_dropped", honest="彼は行きません。", target_language="zh") is None
     assert make("generic", target_language="de") is None
     assert make("unrelated", target_language="de") == OTHER
+
+
+def test_an_attack_that_would_change_nothing_does_not_apply():
+    assert make("simplified_kanji", honest="犬がいる。") is None
+    assert make("unrelated", honest=OTHER) is None
 
 
 def test_misuse_is_refused():

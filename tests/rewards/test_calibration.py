@@ -27,6 +27,11 @@ def test_by_hand():
     assert [row["accuracy"] for row in rows] == [1.0, 0.75]
 
 
+def test_bins_begin_at_a_half():
+    # Ten bins from 0 to 1 would hold .52 and .58 together: their errors, |.52 - 1| and |.58 - 0|, would be evened out.
+    assert expected_calibration_error(np.array([margin(0.52), -margin(0.58)])) == pytest.approx((0.48 + 0.58) / 2)
+
+
 def test_a_calibrated_model_has_hardly_an_error():
     rng = np.random.default_rng(0)
     margins = rng.normal(0, 2, 50_000)

@@ -14,6 +14,8 @@ def group(source, target="ja", prompt=""):
     ("source", "hypothesis", "score"),
     [
         ("Meet me on March 5, 2020.", "2020年3月5日に会おう。", 1.0),
+        ("Meet me on March 5, 2020.", "2021年3月5日に会おう。", 0.0),
+        ("Meet me on March 5, 2020.", "3月5日に会おう。", 1.0),
         ("Meet me on 5 March 2020.", "令和2年3月5日に会おう。", 1.0),
         ("It opens on March 20th.", "三月二十日に開く。", 1.0),
         ("It opens on March 20th.", "３月２０日に開く。", 1.0),

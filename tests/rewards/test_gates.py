@@ -228,3 +228,8 @@ def test_tasks_that_are_no_translation_are_held_to_form_alone():
     assert check_gates("", "q", "ja", True, task="maths") == "empty"
     assert check_gates("4", "q", "ja", False, task="maths").startswith("truncated")
     assert check_gates("User: 4", "q", "ja", True, task="maths") == "leakage: a role"
+
+
+def test_the_source_said_again_is_no_leakage_of_the_prompt():
+    source = "彼は毎日友達と学校へ行きます。"
+    assert leaked(f"つまり、{source}", source, f"Say it differently:\n{source}") is None

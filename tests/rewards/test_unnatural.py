@@ -22,6 +22,7 @@ def test_pronouns_that_a_person_left_out_are_written(rng):
     assert kept_pronouns("すぐに帰ります。", "I will be home soon.", [], rng)[1] == "私はすぐに帰ります。"
     assert kept_pronouns("娘が手紙を読んだ。", "The girl read her letter.", [], rng)[1] == "娘が彼女の手紙を読んだ。"
     assert kept_pronouns("私はすぐに帰ります。", "I will be home soon.", [], rng) is None
+    assert kept_pronouns("すぐに私が帰ります。", "I will be home soon.", [], rng) is None
     assert kept_pronouns("雨だ。", "Rain.", [], rng) is None
 
 
@@ -46,6 +47,10 @@ def test_registers_are_mixed_in_what_had_one(rng):
     assert rejected in ("雨だと思う。彼は帰ると思います。", "雨だと思います。彼は帰ると思う。")
     classes = {classify(sentence + "。") for sentence in rejected.split("。") if sentence}
     assert len(classes) == 2
+
+
+def test_a_text_of_two_registers_is_left_alone(rng):
+    assert mixed_register("雨だと思います。彼は帰ると思う。", "", [], rng) is None
 
 
 def test_one_sentence_gets_a_partner_of_its_register(rng):

@@ -68,6 +68,8 @@ def test_a_template_without_an_end_is_told(folder):
     assert template_problem(folder) is None
     change(folder, turn.replace("END", "\n"))
     assert "does not continue the prompt with the answer and then '<|end|>'" in template_problem(folder)
+    change(folder, turn.replace("END", "{% if m.role == 'user' %}{{ eos_token }}{% endif %}"))
+    assert "does not continue the prompt" in template_problem(folder), "the question ends, and the answer doesn't"
     change(folder, turn.replace("END", "{{ eos_token }}"), eos_token="</s>")
     assert template_problem(folder) is None
     change(folder, "{% for m in messages %}{{ m.content }}{{ eos_token }}{% endfor %}{{ add_generation_prompt }}")

@@ -39,6 +39,13 @@ def test_uninformative_groups_are_left_out_and_advantages_stay_with_their_comple
     assert completions == [[32], [33, 34], [8, 9], [10, 11, 12, 1]]
 
 
+def test_single_completions_may_be_left_out(groups, make_model, tokenizer):
+    advantages_PG = np.array([[1.0, -1.0], [0.0, 0.0], [0.5, -0.5]])
+    trained_PG = np.array([[True, False], [False, False], [True, True]])
+    made = collate(groups, advantages_PG, trained_PG, make_model(seed=4), tokenizer.pad_token_id, TEMPERATURE, 16)
+    assert made.ids == ["2", "2", "0"] and made.advantages.tolist() == [0.5, -0.5, 1.0]
+
+
 def test_old_logprobs_are_the_trainers_own_at_the_sampling_temperature(rollouts, make_model):
     model = make_model(seed=4)
     ids = torch.tensor([[5, 6, 7, 10, 11, 12, 1]])

@@ -12,6 +12,7 @@ from polars.testing import assert_frame_equal
 from in2x.artifacts import In2xError, Interrupted, read_json
 from in2x.rl import train
 from in2x.rl.alarms import Alarmed
+from in2x.rl.anchors import SftAnchor
 from in2x.training.loop import Loop
 
 
@@ -234,6 +235,20 @@ def test_the_sft_anchor_is_a_part_of_every_step(stage):
     plain, anchored = stage.run("plain", num_batches=1), stage.run("anchored", num_batches=1, sft_coefficient=0.5)
     assert "sft_loss" in anchored.log[0] and "sft_loss" not in plain.log[0]
     assert anchored.weights != plain.weights
+
+
+def test_every_step_draws_its_own_translations_and_tokens(stage, monkeypatch):
+    steps, seeds = [], []
+    batches, mark = SftAnchor.batches, train.with_high_covariance
+    monkeypatch.setattr(SftAnchor, "batches", lambda self, step: steps.append(step) or batches(self, step))
+
+    def marked(rollouts, rows, settings, generator):
+        seeds.append(generator.initial_seed())
+        return mark(rollouts, rows, settings, generator)
+
+    monkeypatch.setattr(train, "with_high_covariance", marked)
+    stage.run("drawn", num_batches=2, sft_coefficient=0.1)
+    assert steps == list(range(8)) and len(set(seeds)) == 8
 
 
 def test_prompts_that_leave_no_room_are_refused_before_any_step(stage):

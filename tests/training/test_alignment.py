@@ -19,7 +19,7 @@ def test_info_nce_by_hand():
     assert float(swapped) == pytest.approx(2 + math.log(1 + math.exp(-2)))
     lost = info_nce(torch.ones(5, 3), torch.ones(5, 3), 0.05)
     assert float(lost) == pytest.approx(math.log(5))
-    # Rows: log(1 + e^-1), log(1 + e^0); columns: log(1 + e^0), log(1 + e^-1) with cosines [[1, 0], [1, 1]] ... by parts
+    # Cosines [[1, 0], [1, 0]]: the second row's own is the 0; both columns are ties.
     both = info_nce(torch.tensor([[1.0, 0.0], [1.0, 0.0]]), torch.eye(2), 1.0)
     rows = (math.log(1 + math.exp(-1)) + 1 + math.log(1 + math.exp(-1))) / 2
     assert float(both) == pytest.approx((rows + math.log(2)) / 2)

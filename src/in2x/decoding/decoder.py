@@ -1,8 +1,7 @@
 """A decoder's forward pass for generation, over the weights of transformers' modules: Qwen3 and Llama.
 
 The keys and values of a prompt are kept once for the whole group of its samples; each sample keeps its own tokens' in
-preallocated memory that is written in place. On a CPU the matrix products of float32 are oneDNN's, which uses the
-widest instructions of every make of processor.
+preallocated memory that is written in place.
 
 Legend: P prompts, G samples of each, N rows (samples) in the batch, L tokens of the longest prompt, T tokens of a
 completion so far, E model width, H key-value heads, R query heads that share one of them, D head width.
@@ -18,7 +17,6 @@ FAMILIES = {"qwen3": "Qwen3ForCausalLM", "llama": "LlamaForCausalLM"}
 STATIC_ROPE = ("default", "linear", "llama3", "yarn")  # the others' angles depend on the length of the batch
 FIRST_TOKENS = 32  # room for so many tokens at first; twice as much whenever it is full
 PREFILL_TOKENS = 4096  # prompts are read so many tokens at a time
-HAS_ONEDNN = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
 
 
 def unsupported(model: nn.Module) -> str | None:
@@ -37,13 +35,6 @@ def unsupported(model: nn.Module) -> str | None:
         if type(parameter) is not nn.Parameter or not parameter.is_floating_point():
             return f"{name} is {type(parameter).__name__} of {parameter.dtype}"
     return None
-
-
-def linear(x: torch.Tensor, module: nn.Module) -> torch.Tensor:
-    """A projection; one with an adapter around it computes itself."""
-    if HAS_ONEDNN and type(module) is nn.Linear and x.device.type == "cpu" and x.dtype == torch.float32:
-        return torch.ops.mkldnn._linear_pointwise(x, module.weight, module.bias, "none", [], "")
-    return module(x)
 
 
 def norm(x: torch.Tensor, module: nn.Module) -> torch.Tensor:
@@ -79,7 +70,7 @@ class GroupDecoder:
         self.prompts = prompts
 
     def head(self, hidden_NE: torch.Tensor) -> torch.Tensor:
-        return linear(hidden_NE, self.head_module).float()
+        return self.head_module(hidden_NE).float()
 
     def start(self) -> torch.Tensor:
         """Read the prompts; the hidden states that predict the first token, P x E: the same for all samples."""
@@ -106,7 +97,7 @@ class GroupDecoder:
             cache.own_keys[:, :, self.num_own] = key
             cache.own_values[:, :, self.num_own] = value
             attended = self._attend(cache, query.view(-1, self.heads, self.shared, self.width))
-            x_NE = x_NE + linear(attended.flatten(1), layer.self_attn.o_proj)
+            x_NE = x_NE + layer.self_attn.o_proj(attended.flatten(1))
             x_NE = x_NE + _mlp(layer, x_NE)
         self.num_own += 1
         return norm(x_NE, self.decoder.norm)
@@ -177,7 +168,7 @@ class GroupDecoder:
         attention = layer.self_attn
         normed = norm(x, layer.input_layernorm)
         projections = (attention.q_proj, attention.k_proj, attention.v_proj)
-        query, key, value = (linear(normed, module).unflatten(-1, (-1, self.width)) for module in projections)
+        query, key, value = (module(normed).unflatten(-1, (-1, self.width)) for module in projections)
         if hasattr(attention, "q_norm"):
             query, key = norm(query, attention.q_norm), norm(key, attention.k_norm)
         return _rotate(query, cos, sin), _rotate(key, cos, sin), value
@@ -192,7 +183,7 @@ class GroupDecoder:
             query, key, value = (x.transpose(1, 2) for x in self._project(layer, x_PLE, cos_L1D, sin_L1D))
             cache.prompt_keys[rows], cache.prompt_values[rows] = key, value
             attended = F.scaled_dot_product_attention(query, key, value, is_causal=True, enable_gqa=True)
-            x_PLE = x_PLE + linear(attended.transpose(1, 2).flatten(2), layer.self_attn.o_proj)
+            x_PLE = x_PLE + layer.self_attn.o_proj(attended.transpose(1, 2).flatten(2))
             x_PLE = x_PLE + _mlp(layer, x_PLE)
         last_P = self.lengths_P[rows] - 1
         return norm(x_PLE[torch.arange(len(part), device=self.device), last_P], self.decoder.norm)
@@ -209,8 +200,8 @@ class GroupDecoder:
 
 def _mlp(layer, x: torch.Tensor) -> torch.Tensor:
     normed = norm(x, layer.post_attention_layernorm)
-    gate = F.silu(linear(normed, layer.mlp.gate_proj), inplace=True)
-    return linear(gate.mul_(linear(normed, layer.mlp.up_proj)), layer.mlp.down_proj)
+    gate = F.silu(layer.mlp.gate_proj(normed), inplace=True)
+    return layer.mlp.down_proj(gate.mul_(layer.mlp.up_proj(normed)))
 
 
 def _rotate(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:

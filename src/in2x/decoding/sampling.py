@@ -51,15 +51,15 @@ def _inverse(probabilities_NV: torch.Tensor, uniforms_N: torch.Tensor) -> torch.
     whole, rest = probabilities_NV.split([num_whole * BLOCK, probabilities_NV.shape[1] - num_whole * BLOCK], dim=1)
     sums_NB = torch.cat([whole.unflatten(1, (num_whole, BLOCK)).sum(-1), rest.sum(-1, keepdim=True)], dim=1)
     cumulative_NB = sums_NB.cumsum(-1)
-    block_N1, before_N1 = _first_above(cumulative_NB, uniforms_N.unsqueeze(1) * cumulative_NB[:, -1:])
+    block_N1, before_N1 = first_above(cumulative_NB, uniforms_N.unsqueeze(1) * cumulative_NB[:, -1:])
     inside = block_N1 * BLOCK + torch.arange(BLOCK, device=block_N1.device)
     within = probabilities_NV.gather(1, inside.clamp(max=probabilities_NV.shape[1] - 1))
     within = torch.where(inside < probabilities_NV.shape[1], within, 0.0).cumsum(-1)
-    place_N1, _ = _first_above(within, uniforms_N.unsqueeze(1) * cumulative_NB[:, -1:] - before_N1)
+    place_N1, _ = first_above(within, uniforms_N.unsqueeze(1) * cumulative_NB[:, -1:] - before_N1)
     return (block_N1 * BLOCK + place_N1).squeeze(1)
 
 
-def _first_above(cumulative: torch.Tensor, threshold_N1: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def first_above(cumulative: torch.Tensor, threshold_N1: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """The first place whose cumulative sum exceeds the threshold, and the sum before it."""
     below_all = torch.nextafter(cumulative[:, -1:], torch.zeros_like(threshold_N1))
     place_N1 = torch.searchsorted(cumulative, torch.minimum(threshold_N1, below_all), right=True)

@@ -178,9 +178,10 @@ def _first(ranking: Ranking, group: str) -> str:
     for position in members:
         if placing.rank_S[position] == 1:
             sure = "" if placing.first_probability_S is None else _percent(placing.first_probability_S[position])
-            told = f" in {sure} of the resamples{_fragile(ranking, group, position)}" if sure else ""
-            winners.append(ranking.pool.systems[position] + told)
-    return f"first of {len(members)} in {group}: {', '.join(winners)}"
+            told = f"in {sure} of the resamples{_fragile(ranking, group, position)}" if sure else "by these documents"
+            winners.append(f"{ranking.pool.systems[position]} {told}")
+    unsure = "" if ranking.subsets else "; how probably is not known"
+    return f"first of {len(members)} in {group}: {', '.join(winners)}{unsure}"
 
 
 def _fragile(ranking: Ranking, group: str, position: int) -> str:

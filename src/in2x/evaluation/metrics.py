@@ -215,7 +215,7 @@ def score_function(name: str) -> Callable[[np.ndarray], np.ndarray]:
     functions = {"BLEU": bleu_scores, "chrF2": chrf.f_scores, "TER": _ter_scores}
     functions["chrF++"] = functools.partial(chrf.f_scores, word_order=2)
     if name not in functions:
-        raise ValueError(f"metric: expected {', '.join(functions)}, got {name!r}")
+        raise ValueError(f"metric: expected BLEU, chrF2, chrF++ or TER, got {name!r}")
     return functions[name]
 
 

@@ -78,8 +78,7 @@ def perplexities(model, held_out: HeldOut, settings, sizes: Sizes) -> dict:
         found["perplexity"][name] = losses.perplexity()
         if settings.by_domain:
             found["by_domain"] |= _by_domain(name, losses, held_out.domains[name])
-            best = np.array(held_out.qualities[name]) >= np.median(held_out.qualities[name])
-            found["quality"][name] = losses.perplexity(best[losses.document_N])
+            found["quality"][name] = _of_the_better_half(losses, np.array(held_out.qualities[name]))
     if settings.by_domain and "documents" in held_out.streams:
         documents = _documents(held_out.streams["documents"])[: settings.num_documents]
         losses = token_losses(model, documents, sizes.document_tokens, sizes.micro_batch_tokens, pad)
@@ -94,6 +93,12 @@ def _documents(stream: Stream) -> list[Document]:
 def _by_domain(name: str, losses: TokenLosses, domains: Sequence[str]) -> dict[str, float]:
     own_N = np.array(domains)[losses.document_N]
     return {f"{name}:{domain}": losses.perplexity(own_N == domain) for domain in sorted(set(own_N.tolist()))}
+
+
+def _of_the_better_half(losses: TokenLosses, qualities: np.ndarray) -> float | None:
+    if not len(qualities):
+        return None
+    return losses.perplexity((qualities >= np.median(qualities))[losses.document_N])
 
 
 def by_position(losses: TokenLosses) -> dict[str, float]:

@@ -312,7 +312,7 @@ def _refusal(frame: pl.DataFrame, missing: pl.DataFrame, origin) -> Iterator[str
         common = total - rows["segment"].n_unique()
         yield f"  {common:,} segments are common to all systems"
     yield ("Systems can't be compared on different segments. Add the rows (an empty hypothesis where a system gave "
-           "nothing), or keep the common segments only: on_missing 'intersect'")  # fmt: skip
+           "nothing), or keep the common segments only: --on-missing=intersect of import and score")  # fmt: skip
 
 
 def _num_systems(frame: pl.DataFrame, pair: str) -> int:

@@ -41,7 +41,12 @@ class VllmGenerator:
         outputs = self.engine.generate(
             [{"prompt_token_ids": ids} for ids in prompt_ids],
             [
-                self.vllm.SamplingParams(n=num_samples, seed=request_seed(seed, key, 0), detokenize=False, **options)
+                self.vllm.SamplingParams(
+                    n=num_samples,
+                    seed=request_seed(seed, key, 0) if self.section.seeded else None,
+                    detokenize=False,
+                    **options,
+                )
                 for key in keys
             ],
             use_tqdm=False,

@@ -46,7 +46,7 @@ class VllmServerGenerator:
         mine = list(distributed.share(len(prompt_ids)))
         bodies = [
             {"model": self.section.model, "prompt": prompt_ids[p], "n": size, "return_token_ids": True, **options}
-            | {"seed": request_seed(seed, keys[p], part), "add_special_tokens": False}
+            | {"seed": request_seed(seed, keys[p], part) if self.section.seeded else None}
             for p in mine
             for part, size in enumerate(parts)
         ]

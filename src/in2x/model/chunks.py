@@ -16,6 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from in2x.model.onednn import OneDnnLinear, linear
+
 LOGITS_BUDGET = 8_000_000
 """Logits (rows x vocabulary) computed at once: 32 MB in float32, and a few times that for what is made of them.
 
@@ -44,7 +46,8 @@ def _vocabulary(head: nn.Module) -> int:
 
 def _is_linear(head: nn.Module) -> bool:
     """Whether head(x) is weight x + bias, and nothing else happens."""
-    return type(head) is nn.Linear and not (head._forward_hooks or head._forward_pre_hooks or head._backward_hooks)
+    hooked = head._forward_hooks or head._forward_pre_hooks or head._backward_hooks
+    return type(head) in (nn.Linear, OneDnnLinear) and not hooked
 
 
 def _one_by_one(head, hidden_ND, targets_N, measure, rows: int, summed: bool):
@@ -75,7 +78,7 @@ class _Summed(torch.autograd.Function):
         gradients = _Gradients(ctx.needs_input_grad, hidden_ND, weight_VD, bias_V)
         total = 0.0
         for part, hidden, weight, bias in _chunks(hidden_ND, weight_VD, bias_V, rows):
-            logits = nn.functional.linear(hidden, weight, bias).requires_grad_(gradients.any)
+            logits = linear(hidden, weight, bias).requires_grad_(gradients.any)
             with torch.set_grad_enabled(gradients.any):
                 value = measure(logits, targets_N[part])
             if gradients.any:
@@ -100,7 +103,7 @@ class _ByRow(torch.autograd.Function):
         ctx.dtype = _compute_dtype(weight_VD)
         return _joined(
             [
-                measure(nn.functional.linear(hidden, weight, bias), targets_N[part])
+                measure(linear(hidden, weight, bias), targets_N[part])
                 for part, hidden, weight, bias in _chunks(hidden_ND, weight_VD, bias_V, rows)
             ]
         )
@@ -111,7 +114,7 @@ class _ByRow(torch.autograd.Function):
         hidden_ND, weight_VD, bias_V, targets_N = ctx.saved_tensors
         gradients = _Gradients(ctx.needs_input_grad, hidden_ND, weight_VD, bias_V)
         for part, hidden, weight, bias in _chunks(hidden_ND, weight_VD, bias_V, ctx.rows, ctx.dtype):
-            logits = nn.functional.linear(hidden, weight, bias).requires_grad_()
+            logits = linear(hidden, weight, bias).requires_grad_()
             with torch.enable_grad():
                 values = ctx.measure(logits, targets_N[part])
             values = (values,) if isinstance(values, Tensor) else values

@@ -14,6 +14,7 @@ from transformers import (
 
 from in2x import distributed
 from in2x.artifacts import In2xError, atomic, read_json, write_json
+from in2x.model.onednn import use_onednn
 from in2x.model.tokenizer import END_OF_TEXT
 
 CONFIGS = {"qwen3": Qwen3Config, "llama": LlamaConfig}
@@ -33,7 +34,7 @@ def load_model(path: str | Path, dtype: str = "float32") -> PreTrainedModel:
         raise In2xError(f"{path}: no model could be loaded: {error}") from error
     if missing := sorted(report["missing_keys"]):
         raise In2xError(f"{path}: {len(missing)} weights are missing, such as {missing[0]}; get the model again")
-    return model
+    return use_onednn(model)
 
 
 def on_device(model: PreTrainedModel) -> PreTrainedModel:
@@ -64,7 +65,7 @@ def make_model(architecture, tokenizer: PreTrainedTokenizerFast) -> PreTrainedMo
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
     )
-    return AutoModelForCausalLM.from_config(config)
+    return use_onednn(AutoModelForCausalLM.from_config(config))
 
 
 def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, folder: Path, dtype=None) -> None:

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from in2x.model.chunks import by_chunks
+from in2x.model.prefixes import SharedRows, unsupported, visible
 
 
 def hidden_states(model: nn.Module, input_ids_BT, position_ids_BT=None, attention_mask_BT=None):
@@ -56,6 +57,26 @@ def completion_logprobs(model, input_ids_BT, position_ids_BT, completion_mask_BT
     Logits are divided by `temperature`, the one that the tokens were sampled at.
     """
     hidden_ND, where = _before_head(hidden_states(model, input_ids_BT, position_ids_BT), completion_mask_BT)
+    return _logprobs_and_entropies(model, hidden_ND, where, input_ids_BT, temperature)
+
+
+def shared_completion_logprobs(model, shared: SharedRows, temperature: float = 1.0):
+    """completion_logprobs where completions share their prompt (in2x.model.prefixes), of the tokens in its rows: B x T.
+
+    Raises:
+        ValueError: the model's attention can't be told which tokens see one another.
+    """
+    if why := unsupported(model):
+        raise ValueError(f"completions of this model can't share a prompt: {why}")
+    mask_B1TT = visible(shared.segments)
+    hidden_BTD = hidden_states(model, shared.input_ids, shared.position_ids, mask_B1TT)
+    where = (shared.segments > 0).nonzero(as_tuple=True)
+    hidden_ND = hidden_BTD[where[0], shared.sources[where]]
+    return _logprobs_and_entropies(model, hidden_ND, where, shared.input_ids, temperature)
+
+
+def _logprobs_and_entropies(model, hidden_ND, where, input_ids_BT, temperature: float):
+    """Of the tokens at `where`, predicted from hidden_ND: both B x T, zero elsewhere."""
     config = model.config.get_text_config()
 
     def logprob_and_entropy(logits_NV, targets_N):

@@ -126,13 +126,13 @@ def _cap_factor(cap: Cap | None, values: Mapping[str, np.ndarray], counted_PG: n
 
 
 def _without_unscorable(rewards_PG: np.ndarray, unscorable_PG: np.ndarray) -> np.ndarray:
-    """Give unscorable members their group's mean; where fewer than two others are left, everyone."""
+    """Give unscorable members the mean of the others of their group; where there are none, all have the same."""
     if not unscorable_PG.any():
         return rewards_PG
     scored_PG = ~unscorable_PG
-    count_P1 = scored_PG.sum(axis=1, keepdims=True)
-    mean_P1 = np.where(scored_PG, rewards_PG, 0.0).sum(axis=1, keepdims=True) / np.maximum(count_P1, 1)
-    return np.where(unscorable_PG | (unscorable_PG.any(axis=1, keepdims=True) & (count_P1 < 2)), mean_P1, rewards_PG)
+    count_P1 = np.maximum(scored_PG.sum(axis=1, keepdims=True), 1)
+    mean_P1 = np.where(scored_PG, rewards_PG, 0.0).sum(axis=1, keepdims=True) / count_P1
+    return np.where(unscorable_PG, mean_P1, rewards_PG)
 
 
 def _standardise(name: str, values_PG: np.ndarray, passed_PG: np.ndarray) -> np.ndarray:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from itertools import pairwise
 
 from in2x.rewards.rules import PROTECTED
 
@@ -17,13 +18,19 @@ TAG = re.compile(r"</?([A-Za-z][A-Za-z0-9-]*)[^<>\n]{0,80}>")
 RECORD = re.compile(r'^\s*[\[{]\s*"[^"\n]{1,40}"\s*:')
 SENTENCE_END = ("。", "！", "？")
 MIN_WORDS = 3
+CLAUSE = re.compile(r"[^、。！？!?\n]+")
+MIN_REPEATED, MIN_ALTERNATIVE = 4, 0.5
+COMMAS = re.compile("[、，]+")
+MIN_COMMAS, MIN_CHARS_PER_COMMA = 3, 4.0
+SHOUT = re.compile("[！!]{3}")
+OR = re.compile(r"(?<=[。！？])(?:または|もしくは|あるいは|又は)|[／/](?=[^／/]{6})")
 CHINESE = re.compile("[们吗呢这那哪谁没啊吧嗎們這沒誰]|我|你|他|她|很|是|在|了")
 JUDGE_JAPANESE = re.compile(
-    r"(?<!誤)翻訳|訳文|和訳|訳例|採点|評価者|満点|\d{2,3}\s*点(?:を|満点)|(?:指示|命令)は?(?:すべて|全て)?(?:無視|忘れ)"
+    r"^はい、(?:承知|かしこまり|分かり|わかり)|日本語(?:に訳|では次)|(?<!誤)翻訳|訳文|和訳|訳例|採点|評価者|満点|\d{2,3}\s*点(?:を|満点)|(?:指示|命令)は?(?:すべて|全て)?(?:無視|忘れ)"
 )
 JUDGE_ENGLISH = re.compile(
     r"\b(?:ignore|disregard|forget) (?:all |any |the )*(?:previous|prior|above)|\bscores?\b"
-    r"|\bsystem\s*:|\btranslation\b",
+    r"|\bsystem\s*:|\btranslation\b|^\s*(?:sure|certainly|of course|okay)[!,.:]",
     re.IGNORECASE,
 )
 ABOUT_JUDGING = re.compile(
@@ -40,6 +47,9 @@ def guard(hypothesis: str, source: str, target_language: str) -> str | None:
         or invisible(hypothesis, source)
         or invented_markup(hypothesis, source)
         or judge_talk(hypothesis, source)
+        or repeated_clause(hypothesis, source)
+        or marks_everywhere(hypothesis, source)
+        or two_in_one(hypothesis)
         or (chinese(hypothesis, source) if target_language.split("-")[0] == "ja" else None)
     )
 
@@ -78,12 +88,49 @@ def judge_talk(hypothesis: str, source: str) -> str | None:
     return f"judge: {match.group()!r}" if match else None
 
 
+def repeated_clause(hypothesis: str, source: str) -> str | None:
+    """Fail where a clause is followed by itself, unless the source repeats something too."""
+    parts = [part.strip() for part in CLAUSE.findall(hypothesis)]
+    said = CLAUSE.findall(re.sub("[,.]", "、", source))
+    if len({part.strip().casefold() for part in said}) < len(said):
+        return None
+    for first, second in pairwise(parts):
+        if len(first) >= MIN_REPEATED and second == first or len(second) >= MIN_REPEATED and first.endswith(second):
+            return f"repetition: {second!r} twice"
+    return None
+
+
+def marks_everywhere(hypothesis: str, source: str) -> str | None:
+    """Fail on a comma every few characters, and on shouting that the source doesn't do."""
+    num_commas = len(COMMAS.findall(hypothesis))
+    num_chars = sum(char.isalnum() for char in hypothesis)
+    listed = source.count(",") + source.count(";")
+    if num_commas >= MIN_COMMAS + listed and num_chars < MIN_CHARS_PER_COMMA * (num_commas + 1):
+        return f"punctuation: {num_commas} commas in {num_chars} characters"
+    if SHOUT.search(hypothesis) and "!" not in source and "！" not in source:
+        return "punctuation: exclamation marks that the source doesn't have"
+    return None
+
+
+def two_in_one(hypothesis: str) -> str | None:
+    """Fail on a second translation beside the first: two sentences, joined by "or", that share most characters."""
+    for match in OR.finditer(hypothesis):
+        sides = hypothesis[: match.start()], hypothesis[match.end() :]
+        first, second = (set(side) - set("。！？、") for side in sides)
+        shorter = min(len(first), len(second))
+        if shorter > MIN_REPEATED and len(first & second) >= MIN_ALTERNATIVE * shorter:
+            return "two translations in one"
+    return None
+
+
 def chinese(hypothesis: str, source: str) -> str | None:
     """Fail on a sentence without kana: Japanese headlines and names do without, sentences don't."""
     letters = [char for char in PROTECTED.sub(" ", hypothesis) if char.isalpha()]
     if not letters or any("ぁ" <= char <= "ヿ" for char in letters):
         return None
     if all(char.isascii() for char in letters) or len(source.split()) < MIN_WORDS:
+        return None
+    if len(parts := CLAUSE.findall(hypothesis)) > MIN_COMMAS and max(map(len, parts)) <= MIN_REPEATED:  # a list
         return None
     if hypothesis.rstrip().endswith(SENTENCE_END) or CHINESE.search(hypothesis):
         return "language: a sentence without kana"

@@ -14,6 +14,7 @@ import torch
 from transformers import AutoModelForSequenceClassification
 
 from in2x.artifacts import In2xError
+from in2x.model.onednn import use_onednn
 
 PHRASE = re.compile(
     r"[^はがをにでともへの、。！？\s]*[はがをにでともへの、]|[^はがをにでともへの、。！？\s]+[。！？]?|[。！？\s]+"
@@ -27,11 +28,12 @@ def load(path, *, from_language_model: bool = False):
     """The preference model of a folder; `from_language_model` puts a fresh head on a language model's body."""
     extra = {"num_labels": 1} if from_language_model else {}
     try:
-        return AutoModelForSequenceClassification.from_pretrained(
+        model = AutoModelForSequenceClassification.from_pretrained(
             path, dtype=torch.float32, use_safetensors=True, **extra
         )
     except (OSError, ValueError) as error:
         raise In2xError(f"{path}: no preference model could be loaded: {error}") from error
+    return use_onednn(model)
 
 
 def encode(tokenizer, texts: list[str], max_tokens: int = 256) -> dict[str, torch.Tensor]:

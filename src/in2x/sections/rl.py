@@ -56,6 +56,8 @@ class Generation(Section):
     """Requests to the server at once; each is for the samples of one prompt."""
     timeout_seconds: Positive = 600.0
     """For one request's whole reply."""
+    seeded: bool = True
+    """Whether each request to vLLM has a seed of its own; false is faster, and each run then samples anew."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """Arithmetic of vLLM in this process; `auto` is that of the model's folder."""
     gpu_memory_fraction: Fraction = 0.4

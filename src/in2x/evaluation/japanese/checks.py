@@ -62,7 +62,9 @@ CHECKS: dict[str, Check] = {
     "latin_ellipsis": Check(punctuation.latin_ellipses, _SENTENCES, "lower", "... for ……"),
     "latin_dash": Check(punctuation.latin_dashes, _SENTENCES, "lower", "-- and — for ――"),
     "inner_space": Check(punctuation.inner_spaces, _SENTENCES, "lower", "spaces between Japanese characters"),
-    "translationese": Check(translationese.markers, _CHARACTERS, "human", "markers of translationese, weighted (human translations: 7)"),
+    "translationese": Check(
+        translationese.markers, _CHARACTERS, "human", "markers of translationese, weighted (human translations: 7)"
+    ),
     "dense_translationese": Check(
         translationese.dense_sentences, _SENTENCES, "lower", "sentences with several heavy markers"
     ),

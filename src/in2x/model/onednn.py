@@ -1,0 +1,65 @@
+"""Linear layers whose float32 products on a CPU are oneDNN's.
+
+torch hands such products to MKL, which leaves the widest instructions of some makes of processor unused; oneDNN uses
+them on all. Forward and both products of backward: on a processor with AVX-512 that is not Intel's, a training step
+takes two thirds of the time (benchmarks/linear.py). All else, other types, devices, and autocast, is torch's own.
+
+Legend: N rows, I input features, O output features.
+"""
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+AVAILABLE = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+
+
+class OneDnnLinear(nn.Linear):
+    """nn.Linear with the products of this module; weights and their names are the same."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return linear(x, self.weight, self.bias)
+
+
+def linear(x: torch.Tensor, weight_OI: torch.Tensor, bias_O: torch.Tensor | None = None) -> torch.Tensor:
+    """torch.nn.functional.linear, by oneDNN where that applies."""
+    if not _applies(x, weight_OI):
+        return F.linear(x, weight_OI, bias_O)
+    return (_Linear.apply if torch.is_grad_enabled() else _product)(x, weight_OI, bias_O)
+
+
+def use_onednn(model: nn.Module) -> nn.Module:
+    """Make every plain nn.Linear of the model one of these, in place."""
+    if AVAILABLE:
+        for module in model.modules():
+            if type(module) is nn.Linear:
+                module.__class__ = OneDnnLinear
+    return model
+
+
+class _Linear(torch.autograd.Function):
+    """y = x W^T + b; dx = dy W, dW = dy^T x, db = the sum of dy's rows. Its gradients have no gradients."""
+
+    @staticmethod
+    def forward(ctx, x, weight_OI, bias_O):
+        ctx.save_for_backward(x, weight_OI)
+        return _product(x, weight_OI, bias_O)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, grad):
+        x, weight_OI = ctx.saved_tensors
+        needs_x, needs_weight, needs_bias = ctx.needs_input_grad
+        grad_NO = grad.reshape(-1, grad.shape[-1])
+        grad_x = _product(grad, weight_OI.t(), None) if needs_x else None
+        grad_weight_OI = _product(grad_NO.t(), x.reshape(-1, x.shape[-1]).t(), None) if needs_weight else None
+        return grad_x, grad_weight_OI, grad_NO.sum(0) if needs_bias else None
+
+
+def _applies(x: torch.Tensor, weight: torch.Tensor) -> bool:
+    plain = x.device.type == "cpu" and x.dtype == weight.dtype == torch.float32 and x.numel() > 0
+    return AVAILABLE and plain and not torch.is_autocast_enabled("cpu") and not torch.compiler.is_compiling()
+
+
+def _product(x: torch.Tensor, weight_OI: torch.Tensor, bias_O: torch.Tensor | None) -> torch.Tensor:
+    return torch.ops.mkldnn._linear_pointwise(x, weight_OI, bias_O, "none", [], "")
