@@ -45,7 +45,7 @@ def recipe_file(tmp_path, monkeypatch):
     [
         ("--rl.directions=['en-zh']", "=['en-zh']: expected 'en-ja' or 'ja-en' (of corpus.pair), got 'en-zh'"),
         ("--rl.directions=[]", "at least one direction is needed"),
-        ("--pretrain.phases.0.mixture.zh=1", "unknown stream; known are en, ja, pairs, documents, switched, styled, en:c"),
+        ("--pretrain.phases.0.mixture.zh=1", "unknown stream; known are en, ja, pairs, documents, switched"),
         ("--pretrain.phases.0.mixture={'ja:conversation'=1}", "unknown stream; did you mean 'ja:conversational'?"),
         ("--pretrain.phases.0.context_tokens=257", "257 tokens, but the model has 256 positions"),
         ("--pretrain.phases.0.context_tokens=257", "or a context of at most that"),

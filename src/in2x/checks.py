@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from in2x.recipe import Recipe
 
 REWARDS = (
-    "adequacy", "bleu", "embedding", "coverage", "qe", "naturalness", "rubric", "length", "relative_length", "repetition",
-    "numbers", "dates", "markup", "terms", "untranslated", "script", "register", "answer", "format",
+    "adequacy", "bleu", "embedding", "coverage", "qe", "naturalness", "rubric", "length", "relative_length",
+    "repetition", "numbers", "dates", "markup", "terms", "untranslated", "script", "register", "answer", "format",
 )  # fmt: skip
 TASKS = tuple(InstructSection.model_fields["tasks"].default)
 DOMAINS = ("conversational", "knowledge")

@@ -189,7 +189,9 @@ def redteam(
     run_folder: Annotated[
         Path | None, typer.Option("--run", help="Take this run's folder as it is; else the recipe's own.")
     ] = None,
-    json_out: Annotated[Path | None, typer.Option("--json", help="Write every cell, with intervals, to a file.")] = None,
+    json_out: Annotated[
+        Path | None, typer.Option("--json", help="Write every cell, with intervals, to a file.")
+    ] = None,
     num: Annotated[int, typer.Option("--num", min=2, help="Pairs for each attack.")] = 300,
     group_size: Annotated[int | None, typer.Option(min=2, help="Left out, the recipe's.")] = None,
     honest: Annotated[

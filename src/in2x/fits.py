@@ -1,6 +1,7 @@
-"""Does a recipe fit a machine? If not, which single changes would make it fit: each is tried, and planned anew."""
+"""Does a recipe fit a machine? If not, which changes would make it fit: each is tried, and planned anew."""
 
 from collections.abc import Iterator, Sequence
+from itertools import islice
 
 from in2x.artifacts import In2xError
 from in2x.machines import GPUS, Machine, gpus
@@ -30,28 +31,42 @@ def refuse_what_cannot_fit(recipe: Recipe, machine: Machine, names: Sequence[str
 
 def _refusal(recipe: Recipe, name: str, memory: Memory, machine: Machine) -> str:
     largest, most = max(memory.parts.items(), key=lambda part: part[1])
-    mends = list(_mends(recipe, name, machine))[:MAX_NAMED]
-    way = f"any of these alone makes it fit: {'; '.join(mends)}"
+    section = getattr(recipe, name)
+    mends = list(islice(_mends(recipe, name, section, machine), MAX_NAMED))
     if not mends:
-        way = "no single change makes it fit: take a smaller model, or change several settings"
+        pairs = (
+            f"--{name}.{words} {mend}"
+            for words, changed in _changes(name, section, machine)
+            for mend in _mends(recipe, name, changed, machine)
+        )
+        mends = list(islice(pairs, MAX_NAMED))
+    mends += _larger(recipe, name, machine)
+    way = f"any of these makes it fit: {'; '.join(mends)}"
+    if not mends:
+        way = "no change or two of its settings make it fit: take a smaller model"
     return (
         f"{name}: needs about {memory.total / 1e9:,.1f} GB on each device, and there are "
-        f"{machine.memory_bytes / 1e9:,.0f} GB ({machine.name}); most {memory.moment}, "
-        f"where {largest} takes {most / 1e9:,.1f} GB; {way}"
+        f"{machine.memory_bytes / 1e9:,.0f} GB ({machine.name}); the most "
+        f"{memory.moment}, {most / 1e9:,.1f} GB of it {largest}; {way}"
     )
 
 
-def _mends(recipe: Recipe, name: str, machine: Machine) -> Iterator[str]:
+def _mends(recipe: Recipe, name: str, section, machine: Machine) -> Iterator[str]:
+    """Single changes of a section under which the stage fits, and what it then needs."""
     size = model_size(recipe.pretrain)
-    for words, section in _changes(name, getattr(recipe, name), machine):
-        memory = memory_of(recipe.model_copy(update={name: section}), name, size, machine)
+    for words, changed in _changes(name, section, machine):
+        memory = memory_of(recipe.model_copy(update={name: changed}), name, size, machine)
         if memory.total <= machine.memory_bytes:
             yield f"--{name}.{words} ({memory.total / 1e9:,.1f} GB)"
+
+
+def _larger(recipe: Recipe, name: str, machine: Machine) -> list[str]:
+    """The smallest GPU of the table on which the stage fits, as many of them."""
+    size = model_size(recipe.pretrain)
     for key, gpu in sorted(GPUS.items(), key=lambda item: item[1].memory):
-        other = gpus(key, machine.num_devices)
-        if gpu.memory * 1e9 > machine.memory_bytes and memory_of(recipe, name, size, other).total <= gpu.memory * 1e9:
-            yield f"--gpu {key} ({gpu.memory:g} GB)"
-            return
+        if memory_of(recipe, name, size, gpus(key, machine.num_devices)).total <= gpu.memory * 1e9:
+            return [f"--gpu {key} ({gpu.memory:g} GB)"]
+    return []
 
 
 def _changes(name: str, section, machine: Machine) -> Iterator[tuple[str, object]]:

@@ -22,6 +22,8 @@ from in2x.work import WORK, Work
 
 GENERATION_SLOWDOWN = 4.0
 """A generated token against a read one, on a CPU: each is a pass of its own over the weights."""
+LONGEST = 2.0
+"""Assumed of the longest completion of a batch against the mean: it goes on until that is done."""
 TRAINING = ("pretrain", "sft", "reward", "rl")
 FLOAT = 4
 
@@ -127,5 +129,6 @@ def _seconds(work: Work, section, size: ModelSize | None, machine: Machine) -> f
     exact = machine.utilisation * machine.flops["float32"] * machine.num_devices
     if not machine.is_gpu:
         return seconds + GENERATION_SLOWDOWN * generation / exact
-    passes = work.generated_tokens / (GENERATION_ROWS * machine.num_devices)
+    rows = min(work.num_rows, GENERATION_ROWS * machine.num_devices)
+    passes = LONGEST * work.generated_tokens / rows
     return seconds + max(generation / exact, passes * FLOAT * size.num_parameters / machine.bandwidth)

@@ -169,7 +169,11 @@ def _file_hashes(name: str, section) -> dict[str, str]:
         for source in section.sources:
             paths += source.path if isinstance(source.path, tuple) else [source.path]
     elif name == "pretrain":
-        paths.append(section.base)
+        paths += [section.base, section.lexicon]
+    elif name == "reward":
+        paths += [*section.preference_files, section.sampling_model, section.continue_from]
+    elif name == "rl":
+        paths.append(section.reward_embedding_model)
     return {str(path): _hash(Path(path)) for path in paths if path is not None and Path(path).exists()}
 
 

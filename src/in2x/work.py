@@ -14,8 +14,9 @@ INSTRUCTION_TOKENS = 3 * SENTENCE_TOKENS
 class Work:
     """What a stage does.
 
-    row_tokens: of the rows that are trained, on the average; num_trainers: devices that training can use, where it is
-    not all of them; samples_elsewhere: a server generates, on a machine of its own.
+    row_tokens: of the rows that are trained, on the average; num_rows: completions that are made at a time, where they
+    are few; num_trainers: devices that training can use, where it is not all of them; samples_elsewhere: a server
+    generates, on a machine of its own.
     """
 
     what: str
@@ -23,6 +24,7 @@ class Work:
     read_tokens: float = 0
     generated_tokens: float = 0
     row_tokens: float = 0
+    num_rows: float = float("inf")
     num_trainers: int | None = None
     samples_elsewhere: bool = False
 
@@ -78,7 +80,8 @@ def _rl(recipe: Recipe, manifest: Mapping | None) -> Work:
     num_dev = section.num_dev * (section.num_batches // section.dev_every_batches) if section.dev_every_batches else 0
     return Work(f"{rollouts:,} rollouts, {_number(steps, 'step')}", trained_tokens=rollouts * INSTRUCTION_TOKENS,
                 read_tokens=2 * rollouts * INSTRUCTION_TOKENS, generated_tokens=(rollouts + num_dev) * SENTENCE_TOKENS,
-                row_tokens=INSTRUCTION_TOKENS, samples_elsewhere=section.generator.kind == "vllm-server")  # fmt: skip
+                row_tokens=INSTRUCTION_TOKENS, num_rows=section.batch_completions,
+                samples_elsewhere=section.generator.kind == "vllm-server")  # fmt: skip
 
 
 def _merge(recipe: Recipe, manifest: Mapping | None) -> Work:

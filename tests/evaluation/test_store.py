@@ -252,7 +252,7 @@ def test_roles_that_are_none_or_contradict_are_refused(tmp_path):
     wrong = rows()
     wrong[0]["roles"] = {"chrF2": "boss"}
     message = refusal(write(tmp_path / "a.jsonl", map(json.dumps, wrong)))
-    assert "line 1: role.chrF2: expected \"reward\" or \"selector\" or null, got 'boss'" in message
+    assert 'line 1: role.chrF2: expected "reward" or "selector" or null, got \'boss\'' in message
     wrong = [row for row in rows() if row["system"] == rows()[0]["system"]]
     wrong[0]["roles"], wrong[1]["roles"] = {"chrF2": "reward"}, {"chrF2": "selector"}
     message = refusal(write(tmp_path / "b.jsonl", map(json.dumps, wrong)))

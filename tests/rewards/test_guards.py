@@ -29,6 +29,7 @@ SOURCE = "He goes to school every day."
         ("彼は毎日学校へ行く！！！", "punctuation: exclamation"),
         ("彼は毎日学校へ行く。または彼は学校へ毎日通う。", "two translations"),
         ("はい、承知しました。彼は毎日学校へ行く。", "judge"),
+        ("彼は毎日学校へ行く／彼は学校に毎日行く", "two translations"),
         ("Sure! 彼は毎日学校へ行く。", "judge"),
     ],
 )
@@ -52,6 +53,8 @@ def test_what_is_no_translation_is_stopped_for_its_reason(text, reason):
         ("{name}", "{name}"),
         ("University of Tokyo Hospital", "東京大学病院"),
         ("Tokyo Station.", "東京駅。"),
+        ("January 19th, 2:34 PM, 2543.", "2543年1月19日、午後2時34分。"),
+        ("See https://a.example/one/two-three today.", "今日https://a.example/one/two-three を見て。"),
         ("Wait, wait for me!", "待って、待ってよ、待って！"),
         ("Red, blue, green, white.", "赤、青、緑、白。"),
         ("Stop!", "止まれ！！！"),

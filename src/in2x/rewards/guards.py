@@ -23,7 +23,8 @@ MIN_REPEATED, MIN_ALTERNATIVE = 4, 0.5
 COMMAS = re.compile("[、，]+")
 MIN_COMMAS, MIN_CHARS_PER_COMMA = 3, 4.0
 SHOUT = re.compile("[！!]{3}")
-OR = re.compile(r"(?<=[。！？])(?:または|もしくは|あるいは|又は)|[／/](?=[^／/]{6})")
+OR = re.compile(r"(?<=[。！？])(?:または|もしくは|あるいは|又は)|(?<=[ぁ-ヿ一-鿿。！？]) ?[／/] ?(?=[ぁ-ヿ一-鿿])")
+OR_ENGLISH = re.compile(r"\bor\b|/", re.IGNORECASE)
 CHINESE = re.compile("[们吗呢这那哪谁没啊吧嗎們這沒誰]|我|你|他|她|很|是|在|了")
 JUDGE_JAPANESE = re.compile(
     r"^はい、(?:承知|かしこまり|分かり|わかり)|日本語(?:に訳|では次)|(?<!誤)翻訳|訳文|和訳|訳例|採点|評価者|満点|\d{2,3}\s*点(?:を|満点)|(?:指示|命令)は?(?:すべて|全て)?(?:無視|忘れ)"
@@ -49,7 +50,7 @@ def guard(hypothesis: str, source: str, target_language: str) -> str | None:
         or judge_talk(hypothesis, source)
         or repeated_clause(hypothesis, source)
         or marks_everywhere(hypothesis, source)
-        or two_in_one(hypothesis)
+        or two_in_one(hypothesis, source)
         or (chinese(hypothesis, source) if target_language.split("-")[0] == "ja" else None)
     )
 
@@ -112,8 +113,10 @@ def marks_everywhere(hypothesis: str, source: str) -> str | None:
     return None
 
 
-def two_in_one(hypothesis: str) -> str | None:
-    """Fail on a second translation beside the first: two sentences, joined by "or", that share most characters."""
+def two_in_one(hypothesis: str, source: str) -> str | None:
+    """Fail on a second translation beside the first: joined by "or", sharing most characters, and no "or" in the source."""
+    if OR_ENGLISH.search(PROTECTED.sub(" ", source)):
+        return None
     for match in OR.finditer(hypothesis):
         sides = hypothesis[: match.start()], hypothesis[match.end() :]
         first, second = (set(side) - set("。！？、") for side in sides)
@@ -124,7 +127,7 @@ def two_in_one(hypothesis: str) -> str | None:
 
 
 def chinese(hypothesis: str, source: str) -> str | None:
-    """Fail on a sentence without kana: Japanese headlines and names do without, sentences don't."""
+    """Fail on a sentence without kana: Japanese headlines, names, dates and lists do without, sentences don't."""
     letters = [char for char in PROTECTED.sub(" ", hypothesis) if char.isalpha()]
     if not letters or any("ぁ" <= char <= "ヿ" for char in letters):
         return None
@@ -132,6 +135,7 @@ def chinese(hypothesis: str, source: str) -> str | None:
         return None
     if len(parts := CLAUSE.findall(hypothesis)) > MIN_COMMAS and max(map(len, parts)) <= MIN_REPEATED:  # a list
         return None
-    if hypothesis.rstrip().endswith(SENTENCE_END) or CHINESE.search(hypothesis):
+    dated = any(char.isdigit() for char in hypothesis)
+    if (hypothesis.rstrip().endswith(SENTENCE_END) and not dated) or CHINESE.search(hypothesis):
         return "language: a sentence without kana"
     return None

@@ -21,6 +21,7 @@ from in2x.records import Completion
 from in2x.rewards.groups import Group
 from in2x.rl.entropy import high_covariance
 from in2x.rl.inputs import LossInputs
+from in2x.rl.sharing import shared_batches, shared_logprobs
 
 
 def sample_groups(
@@ -78,7 +79,7 @@ class Rollouts:
 
     input_ids, completion_mask, old_logprobs, sampling_logprobs, ref_logprobs, high_covariance: B x T, padded on the
     right; advantages: B. ref_logprobs is None where there is no reference policy, high_covariance (the tokens of
-    in2x.rl.entropy, of one mini-batch) where nothing controls them.
+    in2x.rl.entropy, of one mini-batch) where nothing controls them. share_prompts: rl.share_prompts.
     """
 
     ids: list[str]
@@ -90,6 +91,7 @@ class Rollouts:
     advantages: torch.Tensor
     temperature: float
     high_covariance: torch.Tensor | None = None
+    share_prompts: bool = False
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -110,6 +112,7 @@ def collate(
     temperature: float,
     micro_batch_tokens: int,
     reference: Callable[[], AbstractContextManager] | None = None,
+    share_prompts: bool = False,
 ) -> Rollouts:
     """Tensors of the completions that are trained on, shortest first; `trained` says so by group (P) or member (P x G).
 
@@ -142,6 +145,7 @@ def collate(
         None if reference is None else torch.zeros(mask_BT.shape),
         torch.tensor([advantage for _, _, advantage in members]),
         temperature,
+        share_prompts=share_prompts,
     )
     _fill_logprobs(rollouts.old_logprobs, policy, rollouts, micro_batch_tokens)
     if reference is not None:
@@ -154,20 +158,34 @@ def collate(
 def _fill_logprobs(into_BT: torch.Tensor, model, rollouts: Rollouts, micro_batch_tokens: int) -> None:
     """Fill in what the model gives the completions' tokens; several processes do their shares, and add them up."""
     model.eval()
-    parts = micro_batches(rollouts, torch.arange(len(rollouts)), micro_batch_tokens)
-    for rows in (parts[place] for place in distributed.share(len(parts))):
-        part = {name: tensor.to(model.device) for name, tensor in _columns(rollouts, rows).items()}
+    parts = _micro_batches(rollouts, torch.arange(len(rollouts)), micro_batch_tokens)
+    for rows, extra in (parts[place] for place in distributed.share(len(parts))):
+        part = {name: tensor.to(model.device) for name, tensor in (_columns(rollouts, rows) | extra).items()}
         into_BT[rows, : part["input_ids"].shape[1]] = _policy_logprobs(model, part, rollouts.temperature)[0].cpu()
     if distributed.world_size() > 1:
         into_BT.copy_(sum(distributed.gather(into_BT)))
 
 
+def _micro_batches(rollouts: Rollouts, rows: torch.Tensor, budget: int) -> list[tuple[torch.Tensor, dict]]:
+    """Row numbers of each micro-batch, and the columns that it has beside theirs: `packs` where prompts are shared."""
+    if not rollouts.share_prompts:
+        return [(part, {}) for part in micro_batches(rollouts, rows, budget)]
+    found = shared_batches(rollouts.input_ids, rollouts.completion_mask, rows, budget)
+    return [(part, {"packs": packs}) for part, packs in found]
+
+
 def micro_batches(rollouts: Rollouts, rows: torch.Tensor, micro_batch_tokens: int) -> list[torch.Tensor]:
-    """Split row numbers, sorted by length, so that a padded micro-batch has at most micro_batch_tokens."""
+    """Split row numbers, sorted by length, so that a padded micro-batch has at most micro_batch_tokens.
+
+    Raises:
+        ValueError: the rows are not sorted by length.
+    """
     lengths = _lengths(rollouts, rows).tolist()
+    if lengths != sorted(lengths):
+        raise ValueError("rows: expected the shortest first")
     parts, start = [], 0
-    for place in range(len(rows)):
-        if place > start and (place - start + 1) * max(lengths[start : place + 1]) > micro_batch_tokens:
+    for place, longest in enumerate(lengths):
+        if place > start and (place - start + 1) * longest > micro_batch_tokens:
             parts.append(rows[start:place])
             start = place
     return [*parts, rows[start:]] if len(rows) else []
@@ -195,7 +213,8 @@ def loss_batches(
         "max_completion_tokens": max_completion_tokens,
         "temperature": rollouts.temperature,
     }
-    return [_columns(rollouts, part) | counts for part in micro_batches(rollouts, rows, micro_batch_tokens)]
+    parts = _micro_batches(rollouts, rows, micro_batch_tokens)
+    return [_columns(rollouts, part) | extra | counts for part, extra in parts]
 
 
 def policy_loss(algorithm, settings):
@@ -226,6 +245,8 @@ def policy_loss(algorithm, settings):
 
 
 def _policy_logprobs(model, batch: dict, temperature: float):
+    if "packs" in batch:
+        return shared_logprobs(model, batch, temperature)
     positions_BT = torch.arange(batch["input_ids"].shape[1]).expand(batch["input_ids"].shape)
     return completion_logprobs(
         model, batch["input_ids"], positions_BT.to(batch["input_ids"].device), batch["completion_mask"], temperature

@@ -19,6 +19,7 @@ from in2x.rl.rollouts import Rollouts
 TENSORS = (
     "input_ids", "completion_mask", "old_logprobs", "sampling_logprobs", "ref_logprobs", "advantages",
 )  # fmt: skip
+FIELDS = ("ids", "temperature", "share_prompts")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,7 +61,8 @@ class Windows:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             told = json.loads(file.metadata()["window"])
         tensors = {name: tensors.get(name) for name in TENSORS}
-        return Window(batch, Rollouts(told["ids"], **tensors, temperature=told["temperature"]), told["measured"])
+        told_fields = {name: told[name] for name in FIELDS if name in told}
+        return Window(batch, Rollouts(**told_fields, **tensors), told["measured"])
 
     def noted(self, batch: int) -> None:
         """Look whether a checkpoint has been written since the last look; it then stands in this batch."""
@@ -70,7 +72,7 @@ class Windows:
 
     def _save(self, window: Window) -> None:
         rollouts = window.rollouts
-        told = {"ids": rollouts.ids, "temperature": rollouts.temperature, "measured": window.measured}
+        told = {name: getattr(rollouts, name) for name in FIELDS} | {"measured": window.measured}
         tensors = {name: getattr(rollouts, name) for name in TENSORS if getattr(rollouts, name) is not None}
         with atomic(self._path(window.batch)) as temporary:
             save_file(tensors, temporary, metadata={"window": json.dumps(told)})

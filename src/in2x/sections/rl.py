@@ -181,6 +181,9 @@ class RlSection(Training):
     mismatch_level: Literal["as-loss", "token", "sequence"] | None = None
     mismatch_floor: Annotated[float, Field(ge=0)] | None = None
     mismatch_cap: Positive | None = None
+    share_prompts: bool = False
+    """Compute a prompt once for its completions in a micro-batch: faster updates where prompts are the longer ones.
+    Changes rounding only. Refused where the model's attention takes no mask of ours, as with sliding windows."""
     min_group_std: Annotated[float, Field(ge=0)] = 1e-3
     """A group teaches something where a weighted component deviates by this share of its usual spread within a group,
     or only some of the completions pass the gates, and the rewards deviate by this much; the others are dropped."""
