@@ -9,7 +9,7 @@ from in2x.checks import warnings
 from in2x.fits import refuse_what_cannot_fit
 from in2x.machines import gpus
 from in2x.plan import TRAINING, plan
-from in2x.recipe import load
+from in2x.recipe import RecipeError, load
 
 RECIPES = Path(__file__).parents[1] / "recipes"
 MACHINES = {"qwen3-4b-lora": gpus("rtx4090"), "qwen3-8b": gpus("h100", 8), "paper-72b": gpus("h200", 256)}
@@ -68,3 +68,8 @@ def test_the_papers_model_is_refused_where_it_is_gathered_whole():
     recipe = load(RECIPES / "paper-72b.toml")
     with pytest.raises(In2xError, match="pretrain: needs about .* 290.8 GB of it gathered"):  # 4 bytes a parameter
         refuse_what_cannot_fit(recipe, MACHINES["paper-72b"], ["pretrain"])
+
+
+def test_a_context_beyond_a_published_models_positions_is_refused():
+    with pytest.raises(RecipeError, match="40000 tokens, but the model has 32768 positions"):
+        load(RECIPES / "qwen3-4b-lora.toml", ["--pretrain.phases.1.context_tokens=40000"])

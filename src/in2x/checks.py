@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from in2x.model_size import is_hub_id, read_config
+from in2x.model_size import PUBLISHED, is_hub_id, read_config
 from in2x.problems import Problem, nearest
 from in2x.rewards import checks as reward_checks
 from in2x.rl import checks as rl_checks
@@ -148,7 +148,9 @@ def max_position_tokens(recipe: Recipe) -> int | None:
     section = recipe.pretrain
     if section.scratch:
         return section.scratch.max_position_tokens
-    return None if is_hub_id(section.base) else read_config(Path(section.base)).get("max_position_embeddings")
+    if is_hub_id(section.base):
+        return PUBLISHED[section.base].max_position_tokens if section.base in PUBLISHED else None
+    return read_config(Path(section.base)).get("max_position_embeddings")
 
 
 def _instruct(recipe: Recipe) -> Iterator[Problem]:

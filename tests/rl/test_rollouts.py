@@ -72,6 +72,11 @@ def test_micro_batches_respect_their_size_and_keep_all_rows(rollouts):
         assert all(len(part) == 1 or len(part) * max(lengths[row] for row in part) <= size for part in parts)
 
 
+def test_micro_batches_want_their_rows_sorted(rollouts):
+    with pytest.raises(ValueError, match="shortest first"):
+        micro_batches(rollouts, torch.tensor([3, 0]), 100)
+
+
 @pytest.mark.parametrize("name", sorted(ALGORITHMS))
 def test_the_gradient_does_not_depend_on_the_micro_batches(rollouts, make_model, name):
     gradients = []

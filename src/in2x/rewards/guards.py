@@ -114,7 +114,7 @@ def marks_everywhere(hypothesis: str, source: str) -> str | None:
 
 
 def two_in_one(hypothesis: str, source: str) -> str | None:
-    """Fail on a second translation beside the first: joined by "or", sharing most characters, and no "or" in the source."""
+    """Fail on a second translation joined to the first by an "or" that the source lacks, sharing most characters."""
     if OR_ENGLISH.search(PROTECTED.sub(" ", source)):
         return None
     for match in OR.finditer(hypothesis):
