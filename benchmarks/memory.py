@@ -1,6 +1,6 @@
 """The memory that `in2x check` forecasts for each stage that trains, beside the most that the stage held.
 
-    python benchmarks/memory.py --out benchmarks/results/memory.json          # about ten minutes on a quiet core
+    python benchmarks/memory.py --out benchmarks/results/memory.json          # about six minutes on a quiet core
     python benchmarks/memory.py --runs runs/tiny runs/small                   # only what the manifests of runs say
 
 Short stages of two models from random weights are run on the CPU, each in a process of its own, on the corpus of

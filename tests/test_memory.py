@@ -137,8 +137,9 @@ def test_sharding_parts_what_is_kept_and_gathers_the_whole_between_the_steps():
     number = SIZE.num_parameters
     one = training(section, SIZE, Load(128, 0, 1, 100), machine)
     assert one.parts["weights"] == 4 * number / 8 and one.parts["optimizer"] == number
-    small = training(section, SIZE, Load(1, 0, 1, 1), machine)
-    assert small.moment == "between the steps" or small.parts["gradients"] == 4 * number / 8
+    deep = Shape("qwen3", 1000, 64, 160, 30, 4, 2, 16, 2048)
+    whole = training(section, ModelSize(deep.num_parameters, "a test", deep), Load(1, 0, 1, 1), machine)
+    assert whole.moment == "between the steps" and whole.parts["gathered"] == 4 * deep.num_parameters
     several = training(section, SIZE, Load(128, 0, 2, 100), machine)
     assert several.parts["gradients"] == 4 * number  # FSDP2 keeps them whole until the last micro-batch
     assert training(SftSection(), SIZE, Load(128, 0, 1, 100), machine).parts["gradients"] == 2 * 4 * number  # DDP

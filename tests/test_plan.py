@@ -112,6 +112,22 @@ def test_time_on_gpus(recipe):
     assert plan(half, gpus("h100"))[0].memory_bytes is None  # the corpus is none of the GPU's business
 
 
+@pytest.mark.parametrize("rows", [16, 128])
+def test_a_generated_token_is_a_pass_over_the_weights_for_all_rows(recipe, rows):
+    """With few rows the memory's bandwidth is the limit (3,350 GB/s), with many the rate (35 % of 67 TFLOPS)."""
+    tables = "[instruct]\n[sft]\n[reward]\n[rl]\n"
+    Path("rl.toml").write_text(RECIPE.replace("[report]", tables + "[report]"))
+    few = [f"--rl.batch_completions={rows}", "--rl.mini_batch_completions=16", "--rl.num_batches=10",
+           "--rl.dev_every_batches=0"]  # fmt: skip
+    server = ["--rl.generator.kind=vllm-server", "--rl.generator.endpoint=http://localhost:8000"]
+    own, served = (plan(load("rl.toml", given), gpus("h100"))[5].seconds for given in (few, few + server))
+    number, tokens = model_size(recipe.pretrain).num_parameters, 10 * rows * 13
+    bandwidth = 2 * tokens / rows * 4 * number / 3350e9  # the longest completion is twice the mean
+    rate = 2 * number * tokens / (0.35 * 67e12)
+    assert (bandwidth > rate) == (rows == 16)
+    assert own - served == pytest.approx(max(bandwidth, rate))
+
+
 def test_the_line_of_a_stage_that_trains(recipe):
     lines = list(describe(recipe, gpus("rtx4090")))
     (line,) = [line for line in lines if line.startswith("pretrain:")]

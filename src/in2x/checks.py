@@ -149,7 +149,8 @@ def max_position_tokens(recipe: Recipe) -> int | None:
     if section.scratch:
         return section.scratch.max_position_tokens
     if is_hub_id(section.base):
-        return PUBLISHED[section.base].max_position_tokens if section.base in PUBLISHED else None
+        known = PUBLISHED.get(str(section.base))
+        return known.max_position_tokens if known else None
     return read_config(Path(section.base)).get("max_position_embeddings")
 
 

@@ -58,6 +58,8 @@ def test_what_is_no_translation_is_stopped_for_its_reason(text, reason):
         ("Wait, wait for me!", "待って、待ってよ、待って！"),
         ("Red, blue, green, white.", "赤、青、緑、白。"),
         ("Stop!", "止まれ！！！"),
+        ("No way, no way!", "ありえない、ありえない！"),
+        ("Yes. He is fine.", "はい。または、いい。"),
         ("Tea or coffee?", "お茶、またはコーヒーにしますか。"),
         ("He sat down. He did not say a word.", "彼は座った。または、そう見えた。"),
         ("1 + 1 = 2", "1 + 1 = 2"),

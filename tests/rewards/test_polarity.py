@@ -2,7 +2,8 @@
 
 import pytest
 
-from in2x.rewards.polarity import negates, polarity_fidelity
+from in2x.rewards.groups import Group
+from in2x.rewards.polarity import can_tell, negates, polarity_fidelity, polarity_score
 
 
 @pytest.mark.parametrize(
@@ -35,3 +36,15 @@ def test_what_negates(text, expected):
 )
 def test_polarity_is_that_of_the_source_where_it_can_be_told(source, text, expected):
     assert polarity_fidelity(source, text) == expected
+
+
+def test_a_prompt_is_measured_from_english_into_japanese_alone():
+    def group(source, **changes):
+        return Group(
+            "a", [], source, None, **{"target_language": "ja", "source_language": "en", "completions": []} | changes
+        )
+
+    plain = group("He does not go.")
+    assert can_tell(plain) and polarity_score(plain, "彼は行く。") == 0
+    assert not can_tell(group("He must go.")) and not can_tell(group("He goes.", target_language="zh"))
+    assert not can_tell(group("Er geht nicht.", source_language="de"))

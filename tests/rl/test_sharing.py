@@ -1,4 +1,4 @@
-"""Prompts that are computed once: micro-batches, and what comes out of them, against completions in rows of their own."""
+"""Prompts that are computed once: micro-batches, and what comes of them, against completions in rows of their own."""
 
 import contextlib
 
@@ -9,6 +9,7 @@ import torch
 from in2x.artifacts import In2xError
 from in2x.records import Completion
 from in2x.rewards.groups import Group
+from in2x.rl import rollouts as rollouts_module
 from in2x.rl.algorithms import ALGORITHMS
 from in2x.rl.rollouts import Rollouts, collate, loss_batches, policy_loss
 from in2x.rl.sharing import refuse_unshareable, shared_batches
@@ -51,7 +52,7 @@ def losses_and_gradients(make_model, rollouts, name, budget, family):
         loss, sums = policy_loss(ALGORITHMS[name], settings)(model, batch)
         loss.backward()
         total += float(loss.detach())
-        for key, (value, number) in sums.items():
+        for key, (value, _) in sums.items():
             metrics[key] = metrics.get(key, 0.0) + float(value)
     return total, torch.cat([parameter.grad.flatten() for parameter in model.parameters()]), metrics
 
@@ -92,22 +93,30 @@ def test_micro_batches_hold_packs_and_are_filled_by_what_is_computed(make_model)
             for number in range(int(packs[-1]) + 1):
                 members = rows[packs == number]
                 first = rollouts.completion_mask[members].int().argmax(1)
-                prompts = {
-                    tuple(rollouts.input_ids[row, :end].tolist()) for row, end in zip(members, first, strict=True)
-                }
-                assert len(prompts) == 1
+                prompts = [rollouts.input_ids[row, :end] for row, end in zip(members, first, strict=True)]
+                assert all(torch.equal(prompt, prompts[0]) for prompt in prompts)
                 sizes.append(int(first[0]) + int(rollouts.completion_mask[members].sum()))
             assert packs.diff().ge(0).all() and (len(rows) == 1 or len(sizes) * max(sizes) <= budget)
-    assert len(parts) == 1 and packs.tolist() == [0, 1, 1, 2, 2, 2, 2]
-    (first, _), (second, _) = shared_batches(rollouts.input_ids, rollouts.completion_mask, torch.arange(7), 16)
-    assert len(first) + len(second) == 7  # 6 and 6 tokens, then 16; by separate rows it would be 3
+    assert len(parts) == 1 and packs.tolist() == [0, 0, 1, 2, 2, 2, 2]
+    parts = shared_batches(rollouts.input_ids, rollouts.completion_mask, torch.arange(7), 16)
+    assert [len(rows) for rows, _ in parts] == [3, 4]  # packs of 6 and 6 tokens, and one of 16
 
 
 def test_a_group_beyond_the_budget_is_parted_evenly(make_model):
     rollouts = collated(make_model, True, trained=np.array([True, False, False]))
     parts = shared_batches(rollouts.input_ids, rollouts.completion_mask, torch.arange(4), 12)  # 5 + 2 + 2 + 3 + 4
-    assert [len(rows) for rows, _ in parts] == [1, 3] or [len(rows) for rows, _ in parts] == [2, 2]
+    assert [len(rows) for rows, _ in parts] == [1, 3]
+    parts = shared_batches(rollouts.input_ids, rollouts.completion_mask, torch.arange(4), 10)
+    assert [len(rows) for rows, _ in parts] == [1, 2, 1]  # packs of 8, 9 and 9 tokens: 3 and 4 don't fit into one
     assert all(packs.eq(0).all() for _, packs in parts)
+
+
+def test_prompts_are_shared_where_that_is_asked_for_and_only_there(make_model, monkeypatch):
+    calls, real = [], rollouts_module.shared_logprobs
+    monkeypatch.setattr(rollouts_module, "shared_logprobs", lambda *given: calls.append(1) or real(*given))
+    for share, number in ((False, 0), (True, 3)):
+        losses_and_gradients(make_model, collated(make_model, share, 1000), "grpo", 1000, "qwen3")
+        assert len(calls) == number  # old and reference log-probabilities, and the loss
 
 
 def test_a_prompt_of_two_draws_is_one_prompt(make_model):

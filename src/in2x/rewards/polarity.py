@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import re
 
+from in2x.rewards.groups import Group
+
 NEGATED_EN = re.compile(r"n['’]t\b|\b(?:not|never|none|nobody|nothing|nowhere|cannot|neither|nor|no)\b", re.IGNORECASE)
 EITHER_EN = re.compile(
     r"\?|\b(?:until|only|few|little|hardly|scarcely|rarely|seldom|without|unless|must|have to|has to|had to|should"
@@ -39,3 +41,14 @@ def polarity_fidelity(source: str, hypothesis: str) -> float | None:
 def negates(text: str) -> bool:
     """Whether a Japanese text negates anything, set phrases apart."""
     return NEGATED_JA.search(PHRASES_JA.sub("", text)) is not None
+
+
+def can_tell(group: Group) -> bool:
+    """Whether polarity is measured at this prompt: from English into Japanese, where the source says it plainly."""
+    languages = group.source_language.split("-")[0], group.target_language.split("-")[0]
+    return languages in (("en", "ja"), ("", "ja")) and polarity_fidelity(group.source, "") is not None
+
+
+def polarity_score(group: Group, text: str) -> float:
+    """`polarity_fidelity` as a component at a prompt where it `can_tell`."""
+    return polarity_fidelity(group.source, text)
