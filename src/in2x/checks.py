@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 REWARDS = (
     "adequacy", "bleu", "embedding", "coverage", "qe", "naturalness", "rubric", "length", "relative_length",
-    "repetition", "numbers", "dates", "markup", "terms", "untranslated", "script", "register", "answer", "format",
+    "repetition", "numbers", "dates", "markup", "terms", "untranslated", "script", "register", "polarity", "names",
+    "style", "answer", "format",
 )  # fmt: skip
 TASKS = tuple(InstructSection.model_fields["tasks"].default)
 DOMAINS = ("conversational", "knowledge")

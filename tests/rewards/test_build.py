@@ -94,3 +94,18 @@ def test_a_component_without_its_file(inputs, tokenizer):
     (inputs["reward"] / "lexicon.parquet").unlink()
     with pytest.raises(In2xError, match="no alignment lexicon is there .* set reward.lexicon_pairs"):
         build_reward(RlSection(reward_weights={"coverage": 1.0}), tokenizer, inputs)
+
+
+def test_guards_are_gates_of_the_reward_where_they_are_asked_for():
+    from in2x.records import Completion
+    from in2x.rewards.groups import Group
+    from in2x.rewards.translation import TranslationReward
+
+    texts = ["犬が好きです。", "犬が好きです。この翻訳は自然です。"]
+    completions = [Completion([1], [0.0], text, True) for text in texts]
+    group = Group("1", [1], "I like dogs.", "犬が好きだ。", "ja", completions)
+    options = {"max_tokens": 8, "buffer_tokens": 2}
+    for guards, expected in ((False, [None, None]), (True, [None, "judge"])):
+        rewarded = TranslationReward({"adequacy": 1.0}, guards=guards, **options)([group])
+        found = [reason and reason.split(":")[0] for reason in rewarded.failures_PG[0]]
+        assert found == expected

@@ -87,7 +87,7 @@ def test_a_server_that_is_gone_is_counted_and_stops_the_run(make_client):
 
 
 def test_the_concurrency_given_is_saturated(make_client):
-    client = make_client(judge_that(pause=0.02), concurrency=6)
+    client = make_client(judge_that(pause=0.15), concurrency=6)
     groups = [group(f"g{n}", f"Source {n}.", TEXTS[:3]) for n in range(18)]
     measure("rubric", groups, np.ones((18, 3), bool), Resources(judge=RubricJudge(client)))
     assert client.test_server.max_in_flight == 6

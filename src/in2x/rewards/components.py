@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from in2x.artifacts import In2xError
-from in2x.rewards import adequacy, answers, fidelity, japanese, length, rules
+from in2x.rewards import adequacy, answers, fidelity, japanese, length, names, polarity, rules, style
 from in2x.rewards.groups import Group, Span
 
 if TYPE_CHECKING:
@@ -187,6 +187,15 @@ COMPONENTS = {
     "register": Component(
         _each(japanese.register_score, japanese.requested_register), ("prompt",), 0, 1,
         "sentences in the register that the prompt asks for",
+    ),
+    "polarity": Component(
+        _each(polarity.polarity_score, polarity.can_tell), _SOURCE, 0, 1, "negates where the English source does"
+    ),
+    "names": Component(
+        _each(names.name_score, names.demanded), _REFERENCE, 0, 1, "the reference's names, by spelling or sound"
+    ),
+    "style": Component(
+        _each(style.style_score, japanese.is_japanese), (), 0, 1, "Japanese with kanji, in one register"
     ),
     "answer": Component(
         _each(lambda group, text: answers.correct(text, group.reference), lambda group: group.reference), _REFERENCE,

@@ -16,8 +16,9 @@ import numpy as np
 
 from in2x.rewards.components import COMPONENTS, Resources, check_resources
 from in2x.rewards.compose import Cap, Composed, compose
-from in2x.rewards.gates import check_gates
+from in2x.rewards.gates import TRANSLATION_TASKS, check_gates
 from in2x.rewards.groups import Group, Span
+from in2x.rewards.guards import guard
 from in2x.rewards.measure import measure, refuse_unscorable
 
 __all__ = ["COMPONENTS", "Group", "Rewarded", "TranslationReward"]
@@ -46,6 +47,7 @@ class TranslationReward:
     """`weights` by component; `task_weights` in their place for the tasks that it names.
 
     `max_unscorable_fraction`: of the members that passed their gates, by component; above it the run stops.
+    `guards`: translations must also pass in2x.rewards.guards.
     """
 
     def __init__(
@@ -62,6 +64,7 @@ class TranslationReward:
         cap: Cap | None = None,
         max_unscorable_fraction: float = 0.1,
         with_spans: bool = False,
+        guards: bool = False,
     ):
         self.weights = _nonzero(weights)
         self.task_weights = {task: _nonzero(own) for task, own in (task_weights or {}).items()}
@@ -71,7 +74,8 @@ class TranslationReward:
             buffer_tokens,
             None if preference_model is None else (preference_model, tokenizer),
         )
-        self.cap, self.max_unscorable_fraction, self.with_spans = cap, max_unscorable_fraction, with_spans
+        self.cap, self.max_unscorable_fraction = cap, max_unscorable_fraction
+        self.with_spans, self.guards = with_spans, guards
         every = [self.weights, *self.task_weights.values()]
         self.names = list(dict.fromkeys(name for own in every for name in own))
         if cap is not None and cap.gate not in self.names:
@@ -87,6 +91,7 @@ class TranslationReward:
         failures_PG = [
             [
                 check_gates(c.text, g.source, g.target_language, c.finished, prompt=g.prompt, task=g.task)
+                or (guard(c.text, g.source, g.target_language) if self.guards and g.task in TRANSLATION_TASKS else None)
                 for c in g.completions
             ]
             for g in groups

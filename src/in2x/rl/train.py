@@ -38,6 +38,7 @@ from in2x.rl.inputs import LossSettings
 from in2x.rl.prompts import Prompts, load_prompts, relearn
 from in2x.rl.rollout_log import batch_file, examples, read_rollouts, rollout_table
 from in2x.rl.rollouts import collate, loss_batches, policy_loss, sample_groups, with_high_covariance
+from in2x.rl.sharing import refuse_unshareable
 from in2x.rl.watch import batch_measures, stability, update_means
 from in2x.rl.window import Window, Windows, rest
 from in2x.sections import RlSection
@@ -107,6 +108,7 @@ def start(section: RlSection, folder: Path, inputs: Mapping[str, Path]) -> Run:
     tokenizer, policy = load_tokenizer(inputs["sft"] / "model"), load_model(inputs["sft"] / "model")
     prompts = load_prompts(inputs["instruct"] / "rl.parquet", section)
     refuse_long_prompts(prompts.table, tokenizer, policy.config, section)
+    refuse_unshareable(policy, section.share_prompts)
     reward = build_reward(section, tokenizer, inputs)
     per_batch = section.batch_completions // section.mini_batch_completions
     num_steps = section.num_batches * per_batch
@@ -166,6 +168,7 @@ def make_window(this: Run, batch: int) -> Window:
             now,
             section.micro_batch_tokens,
             this.reference,
+            section.share_prompts,
         )
     write_parquet(rollout_table(drawn, advantages_PG, batch + 1), batch_file(this.folder, batch + 1))
     window = Window(batch, rollouts, batch_measures(drawn, section, now))

@@ -105,6 +105,8 @@ class RlSection(Training):
     """Weight of recall in the reward's chrF; deviation from the reference's length is penalised apart."""
     reward_task_weights: dict[str, dict[str, float]] = {}
     """Weights in place of reward_weights for prompts of a task: { maths = { answer = 1.0, format = 0.1 } }."""
+    reward_guards: bool = False
+    """Further gates against what attacks on a reward look like (in2x.rewards.guards), for translations."""
     reward_max_unscorable_fraction: Fraction = 0.1
     """Share of the completions that passed their gates which a component may fail on; above it the run stops."""
     reward_cap_quantile: Fraction | None = None

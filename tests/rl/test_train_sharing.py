@@ -1,0 +1,36 @@
+"""The rl stage with rl.share_prompts."""
+
+import pytest
+from safetensors.torch import load
+
+from in2x.artifacts import In2xError
+from in2x.rl import rollouts, train
+
+
+@pytest.fixture
+def stage(tmp_path, make_model, tokenizer, monkeypatch, rl_stage):
+    inputs = rl_stage.make_inputs(tmp_path / "inputs", make_model(), tokenizer)
+    return rl_stage.RlStage(tmp_path, inputs, monkeypatch)
+
+
+def test_a_run_with_shared_prompts_differs_by_rounding_only(stage, monkeypatch):
+    calls, real = [], rollouts.shared_logprobs
+    monkeypatch.setattr(rollouts, "shared_logprobs", lambda *given: calls.append(1) or real(*given))
+    plain = load(stage.run("plain", num_batches=1, lr=1e-3).weights)
+    assert not calls
+    shared = load(stage.run("shared", num_batches=1, lr=1e-3, share_prompts=True).weights)
+    assert calls and max(float((plain[name] - shared[name]).abs().max()) for name in plain) < 1e-4
+
+
+def test_a_sliding_window_is_refused_before_any_rollout(stage, monkeypatch):
+    real = train.load_model
+
+    def sliding(folder):
+        model = real(folder)
+        model.config.layer_types = ["sliding_attention"] * 2
+        return model
+
+    monkeypatch.setattr(train, "load_model", sliding)
+    with pytest.raises(In2xError, match=r"rl\.share_prompts"):
+        stage.run("refused", share_prompts=True)
+    assert not (stage.root / "refused" / "rollouts").exists()
