@@ -5,12 +5,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib import resources
-from string import Template
 
 from in2x.report.folders import Run
-from in2x.report.markup import Html, element, escape, join, note
+from in2x.report.markup import Html, element, note
 from in2x.report.parts import data, environment, header, results, reward, rl, training, translations
+from in2x.report.shell import page
 
 logger = logging.getLogger(__name__)
 
@@ -45,23 +44,12 @@ def parts(max_samples: int) -> tuple[Part, ...]:
 def render(run: Run, title: str, max_samples: int) -> str:
     """Return the whole page; it loads nothing and runs no script."""
     chosen = parts(max_samples)
-    body = join([header.render(run, title), *(_section(part, run) for part in chosen)])
-    files = resources.files("in2x.report")
-    style = files.joinpath("style.css").read_text(encoding="utf-8")
-    template = Template(files.joinpath("page.html").read_text(encoding="utf-8"))
-    return template.substitute(title=escape(title), style=style, contents=_contents(chosen), body=body)
+    return page(title, header.render(run, title), [(part.id, part.title, _body(part, run)) for part in chosen])
 
 
-def _contents(chosen: tuple[Part, ...]) -> Html:
-    links = [element("li", element("a", part.title, href=f"#{part.id}")) for part in chosen]
-    return element("nav", element("ul", *links), class_="contents", aria_label="Contents")
-
-
-def _section(part: Part, run: Run) -> Html:
+def _body(part: Part, run: Run) -> Html:
     ran = not part.stages or any(run[name].has_run for name in part.stages)
-    body = _guarded(part, run) if ran else element("p", "Not run.", class_="absent")
-    heading = element("h2", part.title, id=f"{part.id}-title")
-    return element("section", heading, body, id=part.id, aria_labelledby=f"{part.id}-title")
+    return _guarded(part, run) if ran else element("p", "Not run.", class_="absent")
 
 
 def _guarded(part: Part, run: Run) -> Html:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib import resources
-from string import Template
 
 import polars as pl
 
 from in2x.report.comparison import ranking, segments
 from in2x.report.comparison.ranking import Result
-from in2x.report.markup import Html, element, escape, facts, fixed, join, note, number, table
+from in2x.report.markup import Html, element, facts, fixed, join, note, number, table
+from in2x.report.shell import page
 
 
 @dataclass(frozen=True)
@@ -39,13 +38,7 @@ def render(title: str, reports: Sequence[PairReport], provenance: Provenance, ch
     sections += [(f"checks-{place}", name, body) for place, (name, body) in enumerate(checks.items())]
     sections.append(("provenance", "Provenance", _provenance(provenance)))
     sections[0] = ("results", *sections[0][1:])  # where "Skip to the results" goes
-    links = [element("li", element("a", name, href=f"#{id_}")) for id_, name, _ in sections]
-    contents = element("nav", element("ul", *links), class_="contents", aria_label="Contents")
-    body = join([_header(title, reports), *(_section(*section) for section in sections)])
-    files = resources.files("in2x.report")
-    template = Template(files.joinpath("page.html").read_text(encoding="utf-8"))
-    style = files.joinpath("style.css").read_text(encoding="utf-8")
-    return template.substitute(title=escape(title), style=style, contents=contents, body=body)
+    return page(title, _header(title, reports), sections)
 
 
 def _header(title: str, reports: Sequence[PairReport]) -> Html:
@@ -87,10 +80,6 @@ def _parts(report: PairReport, several: bool) -> list[tuple[str, str, Html]]:
     parts.append((f"extremes-{tag}", f"Worst and best of {a}{of}", segments.extremes(report.frame, a, report.scores)))
     parts.append((f"signatures-{tag}", f"Metric signatures{of}", ranking.signatures(result)))
     return parts
-
-
-def _section(id_: str, title: str, body: Html) -> Html:
-    return element("section", element("h2", title, id=f"{id_}-title"), body, id=id_, aria_labelledby=f"{id_}-title")
 
 
 def _provenance(provenance: Provenance) -> Html:
