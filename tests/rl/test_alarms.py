@@ -98,6 +98,15 @@ def test_a_component_is_bought_with_another():
     assert names(start + punished, component={"warn": 1.0}) == [("component", False)], "its weight is negative"
 
 
+def test_a_component_that_hardly_ever_differs_raises_no_alarm_by_itself():
+    def at(reward, adequacy):
+        return batch(reward=reward, component__adequacy=adequacy, spread__adequacy=0.0001)
+
+    start = [at(0.3, 0.0)] * 2
+    assert names(start + [at(0.5, -0.005)] * 2, component={"warn": 1.0}) == []
+    assert names(start + [at(0.5, -0.05)] * 2, component={"warn": 1.0}) == [("component", False)]
+
+
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 def test_what_is_no_number_always_stops(value):
     assert names([batch(dev_chrf=value)]) == [("finite", True)]

@@ -75,10 +75,14 @@ def _delta_dot(row: Result) -> Dot:
 
 def _measures(measures: Mapping[str, Mapping[str, float]]) -> Html:
     names = list(dict.fromkeys(name for row in measures.values() for name in row))
-    rows = [[element("strong", arm), *(number(row.get(name, math.nan)) for name in names)]
+    rows = [[element("strong", arm), *(_measure(row.get(name, math.nan)) for name in names)]
             for arm, row in measures.items()]  # fmt: skip
     shown = table(["Arm", *names], rows, range(1, len(names) + 1), "Measured during training")
     return join([shown, note("Means over seeds of the last quarter of training; seconds are of a whole run.")])
+
+
+def _measure(value: float) -> str:
+    return number(value) if math.isfinite(value) else "–"
 
 
 def _curves(arm: str, logs: Logs) -> Html:

@@ -22,6 +22,8 @@ from in2x.artifacts import In2xError
 from in2x.sections.rl import Alarms, Bounds
 
 Measured = Mapping[str, float]
+LEAST_SPREAD = 0.01
+"""Of a component, in its own unit: one that is the same in nearly all groups, as a penalty for loops, has no spread."""
 
 
 class Alarmed(In2xError):
@@ -134,7 +136,8 @@ def _component(batches: Sequence[Measured], section) -> Reading | None:
         spread = _first(batches, f"spread/{name}", section)
         before, after = (_mean(some, f"component/{name}") for some in (batches[:first], batches[-recent:]))
         if weight and spread and before is not None and after is not None:
-            fall = math.copysign(1, weight) * (before - after) / spread
+            unit = max(spread, LEAST_SPREAD)
+            fall = math.copysign(1, weight) * (before - after) / unit
             told = f"component {name} went from {before:.3f} to {after:.3f}, {fall:.1f} of its spread within a group"
             falls.append(Reading(fall, f"{told}, while the reward has risen from {then:.3f} to {now:.3f}"))
     return max(falls, key=lambda reading: reading.value, default=None)
