@@ -129,7 +129,9 @@ def rl_step(task: dict, loop, tokenizer, prompts: list[list[int]], watch: Stopwa
     micro = task["micro_batch_tokens"]
     with watch.phase("old log-probs"):
         trained = np.ones(len(groups), bool)
-        rollouts = collate(groups, advantages_PG, trained, loop.model, tokenizer.pad_token_id, 1.0, micro)
+        rollouts = collate(
+            groups, advantages_PG, trained, loop.model, tokenizer.pad_token_id, 1.0, micro, share_prompts=True
+        )
     algorithm = ALGORITHMS[task["algorithm"]]
     loss = watch.timed("forward", policy_loss(algorithm, algorithm.settings()))
     parts = rollouts.mini_batches(task["completions"] // task["mini_batch"], np.random.default_rng(batch))
