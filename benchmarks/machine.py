@@ -5,6 +5,7 @@ No import of this project or of torch at the top: workers run in peers' environm
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
@@ -56,6 +57,17 @@ class Clock:
             "seconds": time.perf_counter() - self.wall,
             "processor_seconds": time.process_time() - self.processor,
         }
+
+
+def serve(train) -> None:
+    """A worker's side of `run_worker`: task from standard input, figures to standard output, the rest aside."""
+    import torch
+
+    task = json.load(sys.stdin)
+    torch.set_num_threads(task["threads"])
+    with contextlib.redirect_stdout(sys.stderr):
+        found = train(task)
+    json.dump(found, sys.stdout)
 
 
 def run_worker(python: str, script: str, task: dict, threads: int, *arguments: str) -> dict:

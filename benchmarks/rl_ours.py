@@ -1,15 +1,13 @@
 """Take RL steps with this project's generator, loss and loop; run by `benchmarks/rl_step.py`, as its peer is."""
 
 import contextlib
-import json
-import sys
 import tempfile
 import time
 from pathlib import Path
 
 import numpy as np
 import torch
-from machine import Clock, distinct_share, peak_bytes
+from machine import Clock, distinct_share, peak_bytes, serve
 
 PHASES = ("prefill", "decode", "reward", "old log-probs", "forward", "backward", "optimizer")
 
@@ -39,14 +37,6 @@ class Stopwatch:
                 return function(*arguments, **named)
 
         return wrapped
-
-
-def main() -> None:
-    task = json.load(sys.stdin)
-    torch.set_num_threads(task["threads"])
-    with contextlib.redirect_stdout(sys.stderr):
-        found = train(task)
-    json.dump(found, sys.stdout)
 
 
 def train(task: dict) -> dict:
@@ -143,4 +133,4 @@ def rl_step(task: dict, loop, tokenizer, prompts: list[list[int]], watch: Stopwa
 
 
 if __name__ == "__main__":
-    main()
+    serve(train)

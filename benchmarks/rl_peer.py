@@ -5,22 +5,11 @@ Reads {"model", "prompts", "group_size", "completions", "mini_batch", "micro_bat
 warm-up with all of their updates, completion tokens, and peak memory.
 """
 
-import contextlib
-import json
-import sys
 import tempfile
-from importlib import metadata
 
 import torch
-from machine import Clock, distinct_share, peak_bytes
-
-
-def main() -> None:
-    task = json.load(sys.stdin)
-    torch.set_num_threads(task["threads"])
-    with contextlib.redirect_stdout(sys.stderr):
-        found = train(task)
-    json.dump(found, sys.stdout)
+from machine import Clock, distinct_share, peak_bytes, serve
+from trl_common import PLAIN, versions
 
 
 def train(task: dict) -> dict:
@@ -64,27 +53,17 @@ def train(task: dict) -> dict:
                 temperature=1.0,
                 beta=0.0,
                 learning_rate=1e-6,
-                lr_scheduler_type="constant",
-                optim="adamw_torch_fused",
-                gradient_checkpointing=False,
-                bf16=False,
-                use_cpu=True,
-                report_to="none",
-                save_strategy="no",
-                logging_steps=1,
-                disable_tqdm=True,
-                seed=0,
+                **PLAIN,
             ),
         )
         trainer.train()
     tokens = [length for batch in lengths for length in batch]
-    versions = {name: metadata.version(name) for name in ("trl", "transformers", "torch")}
     return found | {
         "completions": len(tokens),
         "completion_tokens": sum(tokens),
         "peak_bytes": peak_bytes(),
         "start_bytes": start_bytes,
-        "versions": versions,
+        "versions": versions(),
     }
 
 
@@ -93,4 +72,4 @@ def prompt_of(text: str, chat: bool):
 
 
 if __name__ == "__main__":
-    main()
+    serve(train)

@@ -1,22 +1,11 @@
 """Train with this project's loop on given tokens; run by `benchmarks/sft.py`, as its peer is."""
 
-import contextlib
-import json
-import sys
 import tempfile
 from pathlib import Path
 
 import numpy as np
 import torch
-from machine import Clock, peak_bytes, training_flops
-
-
-def main() -> None:
-    task = json.load(sys.stdin)
-    torch.set_num_threads(task["threads"])
-    with contextlib.redirect_stdout(sys.stderr):
-        found = train(task)
-    json.dump(found, sys.stdout)
+from machine import Clock, peak_bytes, serve, training_flops
 
 
 def train(task: dict) -> dict:
@@ -80,4 +69,4 @@ def steps_of(task: dict):
 
 
 if __name__ == "__main__":
-    main()
+    serve(train)

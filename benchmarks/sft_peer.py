@@ -5,22 +5,11 @@ Reads {"model", "documents", "packing", "micro_batch_rows", "micro_batches", "co
 label tokens and peak memory.
 """
 
-import contextlib
-import json
-import sys
 import tempfile
-from importlib import metadata
 
 import torch
-from machine import Clock, peak_bytes
-
-
-def main() -> None:
-    task = json.load(sys.stdin)
-    torch.set_num_threads(task["threads"])
-    with contextlib.redirect_stdout(sys.stderr):
-        found = train(task)
-    json.dump(found, sys.stdout)
+from machine import Clock, peak_bytes, serve
+from trl_common import PLAIN, versions
 
 
 def train(task: dict) -> dict:
@@ -61,23 +50,13 @@ def train(task: dict) -> dict:
                 packing=task["packing"],
                 completion_only_loss=True,
                 learning_rate=1e-4,
-                lr_scheduler_type="constant",
-                optim="adamw_torch_fused",
-                gradient_checkpointing=False,
-                bf16=False,
-                use_cpu=True,
-                report_to="none",
-                save_strategy="no",
-                logging_steps=1,
-                disable_tqdm=True,
-                seed=0,
+                **PLAIN,
             ),
         )
         trainer.train()
-    versions = {name: metadata.version(name) for name in ("trl", "transformers", "torch")}
     memory = {"peak_bytes": peak_bytes(), "start_bytes": start_bytes}
-    return found | memory | {"label_tokens": sum(labels), "versions": versions}
+    return found | memory | {"label_tokens": sum(labels), "versions": versions()}
 
 
 if __name__ == "__main__":
-    main()
+    serve(train)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from in2x.model_size import PUBLISHED, is_hub_id, read_config
-from in2x.problems import Problem, nearest
+from in2x.problems import Problem, did_you_mean, nearest
 from in2x.rewards import checks as reward_checks
 from in2x.rl import checks as rl_checks
 from in2x.sections import InstructSection
@@ -103,7 +103,7 @@ def _streams(recipe: Recipe) -> Iterator[Problem]:
         for name in phase.mixture:
             if name not in known:
                 place = ("pretrain", "phases", index, "mixture", name)
-                yield Problem(place, f"unknown stream; {_did_you_mean(name, known)}")
+                yield Problem(place, f"unknown stream; {did_you_mean(name, known)}")
 
 
 def _scratch(recipe: Recipe) -> Iterator[Problem]:
@@ -160,7 +160,7 @@ def _instruct(recipe: Recipe) -> Iterator[Problem]:
         return
     for name in recipe.instruct.tasks:
         if name not in TASKS:
-            yield Problem(("instruct", "tasks", name), f"unknown task; {_did_you_mean(name, TASKS)}")
+            yield Problem(("instruct", "tasks", name), f"unknown task; {did_you_mean(name, TASKS)}")
     shares = recipe.instruct.difficulty_shares
     if min(shares) < 0 or not any(shares):
         message = f"expected shares of 0 or more, one of them above 0, got {list(shares)}"
@@ -171,11 +171,6 @@ def _rl(recipe: Recipe) -> Iterator[Problem]:
     section = recipe.rl
     if not section:
         return
-    for name in section.reward_weights:
-        if name not in REWARDS:
-            yield Problem(("rl", "reward_weights", name), f"unknown component; {_did_you_mean(name, REWARDS)}")
-    if not any(section.reward_weights.values()):
-        yield Problem(("rl", "reward_weights"), "at least one component needs a weight other than 0")
     for key, other in (("length_buffer_tokens", "max_completion_tokens"), ("keep_checkpoints", "num_batches")):
         value, most = getattr(section, key), getattr(section, other)
         if value > most:
@@ -221,11 +216,6 @@ def _pseudo_references(recipe: Recipe) -> Iterator[Problem]:
 
 def _any_of(words: Sequence[str]) -> str:
     return " or ".join(map(repr, words))
-
-
-def _did_you_mean(word: str, known: Sequence[str]) -> str:
-    close = nearest(word, known)
-    return f"did you mean {close!r}?" if close else f"known are {', '.join(known)}"
 
 
 CHECKS = (

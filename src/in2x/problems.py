@@ -45,6 +45,12 @@ def dotted(place: Sequence[str | int]) -> str:
     return ".".join(map(str, place))
 
 
+def did_you_mean(word: str, known: Sequence[str]) -> str:
+    """The nearest of the known words, or all of them, for the end of a message."""
+    close = nearest(word, known)
+    return f"did you mean {close!r}?" if close else f"known are {', '.join(known)}"
+
+
 def nearest(word: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
     found = difflib.get_close_matches(word, list(known), 1, cutoff)
     return found[0] if found else None

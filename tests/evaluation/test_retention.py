@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 import torch
 
-from in2x.evaluation import retention
+from in2x.evaluation import metrics, retention
 from in2x.evaluation.chrf import sentence_chrf
 from in2x.evaluation.perplexity import TokenLosses, mean_nats, token_losses
 from in2x.evaluation.retention import HeldOut, Sizes, by_position, measure, perplexities, translation_measures
@@ -104,7 +104,7 @@ def test_the_prompt_is_a_document_and_the_answer_its_next_line(monkeypatch, toke
 
 
 def test_corpus_chrf_is_that_of_the_segment_where_there_is_one():
-    assert retention.corpus_chrf(["a cat sat"], ["the cat sat"]) == pytest.approx(
+    assert metrics.chrf_value(["a cat sat"], ["the cat sat"]) == pytest.approx(
         sentence_chrf("a cat sat", "the cat sat")
     )
 

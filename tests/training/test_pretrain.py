@@ -202,8 +202,10 @@ def test_epochs_are_those_of_the_table_one_after_the_other(inputs, tokenizer):
 def test_early_stop_keeps_the_best_model(inputs, tmp_path, monkeypatch):
     scores = iter([1.0, 5.0, 4.0, 3.0, 9.0])
     kept = {}
-    monkeypatch.setattr(early_stop, "chat_translations", lambda model, *_: kept.setdefault(len(kept), _copy(model)))
-    monkeypatch.setattr(early_stop, "corpus_chrf", lambda *_: next(scores))
+    monkeypatch.setattr(
+        early_stop, "translate_greedy", lambda model, *_, **__: kept.setdefault(len(kept), _copy(model))
+    )
+    monkeypatch.setattr(early_stop, "chrf_value", lambda *_: next(scores))
     found = run_sft(inputs, tmp_path / "sft", early_stop={"every_steps": 1, "patience": 2})
     assert found["best_step"] == 2 and found["best_dev_chrf"] == 5.0 and found["stopped_early"]
     assert found["num_steps"] == 4

@@ -15,7 +15,7 @@ import polars as pl
 from in2x.artifacts import In2xError, read_json, write_parquet
 from in2x.decoding.generate import generate
 from in2x.decoding.selection import choose_all
-from in2x.evaluation.metrics import chrf_statistics
+from in2x.evaluation.metrics import chrf_value
 from in2x.instruct.prompts import translation_prompt
 from in2x.model.loading import load_model, load_tokenizer, on_device
 from in2x.model.prompts import chat_prompts, chat_stops, line_prompts, line_stops
@@ -98,7 +98,7 @@ def dev_chrf(model, tokenizer, corpus: Path, num_segments: int, max_completion_t
     hypotheses = translate_greedy(
         model, tokenizer, segments["source"].to_list(), target_language, max_completion_tokens=max_completion_tokens
     )
-    return chrf_statistics(hypotheses, segments["target"].to_list()).value
+    return chrf_value(hypotheses, segments["target"].to_list())
 
 
 def held_out_segments(corpus: Path, split: str, number: int) -> tuple[pl.DataFrame, str]:

@@ -80,6 +80,11 @@ def corpus_chrf(
     return _to_score(chrf_statistics(hypotheses, references), num_resamples, seed)
 
 
+def chrf_value(hypotheses: Sequence[str], references: Sequence[str]) -> float:
+    """chrF2 of a corpus, 0 to 100, where an interval is not needed."""
+    return chrf_statistics(hypotheses, references).value
+
+
 def bleu_statistics(hypotheses: Sequence[str], references: Sequence[str], target_language: str) -> SegmentStatistics:
     """Count BLEU's statistics per segment: both lengths, then matches and totals for n = 1..4 (K = 10)."""
     _check(hypotheses, references)

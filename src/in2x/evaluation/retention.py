@@ -17,7 +17,7 @@ import polars as pl
 import torch
 
 from in2x.decoding.generate import generate
-from in2x.evaluation.chrf import corpus_counts, f_scores
+from in2x.evaluation.metrics import chrf_value
 from in2x.evaluation.perplexity import TokenLosses, token_losses
 from in2x.evaluation.retrieval import retrieval
 from in2x.model.prompts import line_stops
@@ -141,11 +141,11 @@ def translation_measures(model, tokenizer, held_out: HeldOut, settings, translat
         for direction in (held_out.pair, _back(held_out.pair)):
             texts, references = zip(*_sides(segments, held_out.pair, direction), strict=True)
             there = way(texts, direction)
-            found["few_shot"][direction + name] = corpus_chrf(there, references)
+            found["few_shot"][direction + name] = chrf_value(there, references)
             if number == 0 and settings.round_trip_segments:
                 texts, there = texts[: settings.round_trip_segments], there[: settings.round_trip_segments]
                 loop = f"{direction}-{direction.split('-')[0]}"
-                found.setdefault("round_trip", {})[loop] = corpus_chrf(way(there, _back(direction)), texts)
+                found.setdefault("round_trip", {})[loop] = chrf_value(way(there, _back(direction)), texts)
     return found
 
 
@@ -169,11 +169,6 @@ def few_shot_translations(
         max_completion_tokens=max_completion_tokens,
     )  # fmt: skip
     return [own.text for [own] in completions]
-
-
-def corpus_chrf(hypotheses: Sequence[str], references: Sequence[str]) -> float:
-    """chrF2 of a corpus, 0 to 100."""
-    return float(f_scores(corpus_counts(list(hypotheses), list(references)).sum(axis=0)))
 
 
 def _sides(pairs: pl.DataFrame, pair: str, direction: str) -> list[tuple[str, str]]:

@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from in2x.artifacts import In2xError, read_json
-from in2x.evaluation.metrics import corpus_chrf
+from in2x.evaluation.metrics import chrf_value
 from in2x.model.loading import load_model, load_tokenizer, save_model
 from in2x.model.logprobs import cross_entropy_sum
 from in2x.sections import MergeSection
@@ -143,7 +143,7 @@ def run(section: MergeSection, folder: Path, inputs: Mapping[str, Path], transla
         set_parameters(model, state)
         hypotheses = translate(model, tokenizer, sources, target_language, batch_size=section.batch_size,
                                max_completion_tokens=section.max_completion_tokens)  # fmt: skip
-        return corpus_chrf(hypotheses, references, num_resamples=0).value
+        return chrf_value(hypotheses, references)
 
     last = parameters_of(model)
     scored = [{"name": NOT_MERGED, "settings": {}, "dev_chrf": dev_chrf(last)}]

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from in2x.problems import Problem, nearest
+from in2x.problems import Problem, did_you_mean
 
 if TYPE_CHECKING:
     from in2x.recipe import Recipe
@@ -26,11 +26,12 @@ def recipe_problems(recipe: Recipe) -> Iterator[Problem]:
 def _components(section) -> Iterator[Problem]:
     from in2x.checks import REWARDS
 
-    for task, weights in section.reward_task_weights.items():
-        place = ("rl", "reward_task_weights", task)
+    tables = {("rl", "reward_weights"): section.reward_weights}
+    tables |= {("rl", "reward_task_weights", task): own for task, own in section.reward_task_weights.items()}
+    for place, weights in tables.items():
         for name in weights:
             if name not in REWARDS:
-                yield Problem((*place, name), f"unknown component; {_meant(name, REWARDS)}")
+                yield Problem((*place, name), f"unknown component; {did_you_mean(name, REWARDS)}")
         if not any(weights.values()):
             yield Problem(place, "at least one component needs a weight other than 0")
     capped = section.reward_cap_quantile is not None or section.reward_cap_floor is not None
@@ -53,7 +54,7 @@ def _missing(recipe: Recipe) -> Iterator[Problem]:
 def _reward(section) -> Iterator[Problem]:
     for kind in section.pair_kinds:
         if kind not in PAIR_KINDS:
-            yield Problem(("reward", "pair_kinds", kind), f"unknown kind; {_meant(kind, PAIR_KINDS)}")
+            yield Problem(("reward", "pair_kinds", kind), f"unknown kind; {did_you_mean(kind, PAIR_KINDS)}")
     paths = [(("preference_files", n), path) for n, path in enumerate(section.preference_files)]
     paths += [((name,), getattr(section, name)) for name in ("sampling_model", "continue_from")]
     for place, path in paths:
@@ -64,8 +65,3 @@ def _reward(section) -> Iterator[Problem]:
 def _weighted(section) -> set[str]:
     every = [section.reward_weights, *section.reward_task_weights.values()]
     return {name for weights in every for name, weight in weights.items() if weight}
-
-
-def _meant(word: str, known) -> str:
-    close = nearest(word, known)
-    return f"did you mean {close!r}?" if close else f"known are {', '.join(known)}"

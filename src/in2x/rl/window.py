@@ -93,9 +93,7 @@ class Windows:
 
 def rest(loop, windows: Windows, batch: int) -> None:
     """Between two updates: write a checkpoint when it is time, stop cleanly where that is wished, and log nothing."""
-    log, loop.log = loop.log, None
     try:
         loop.after_step()
     finally:
-        loop.log = log
         windows.noted(batch)

@@ -3,15 +3,12 @@
 The measurements are written to early_stop.json, so that a resumed run decides as it would have.
 """
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from in2x import distributed
 from in2x.artifacts import In2xError, read_json, write_json
-from in2x.decoding.generate import generate
-from in2x.evaluation.retention import corpus_chrf
-from in2x.instruct.prompts import translation_prompt
-from in2x.model.prompts import chat_prompts, chat_stops
+from in2x.decoding.translate import translate_greedy
+from in2x.evaluation.metrics import chrf_value
 
 
 class EarlyStopping:
@@ -32,10 +29,11 @@ class EarlyStopping:
         if step % self.settings.every_steps and step != self.loop.num_steps:
             return {}
         with self.loop.averaged() as model:
-            hypotheses = chat_translations(
-                model, self.tokenizer, self.dev["source"].to_list(), self.language, self.settings.max_completion_tokens
-            )
-        chrf = corpus_chrf(hypotheses, self.dev["target"].to_list())
+            hypotheses = translate_greedy(
+                model, self.tokenizer, self.dev["source"].to_list(), self.language,
+                max_completion_tokens=self.settings.max_completion_tokens,
+            )  # fmt: skip
+        chrf = chrf_value(hypotheses, self.dev["target"].to_list())
         self.loop.keep_best("dev_chrf", chrf)
         self.measured.append({"step": step, "chrf": chrf})
         distributed.on_main(lambda: write_json(self.file, self.measured))
@@ -49,12 +47,3 @@ class EarlyStopping:
     def facts(self) -> dict:
         best = max(self.measured, key=lambda entry: entry["chrf"])
         return {"best_step": best["step"], "best_dev_chrf": best["chrf"], "stopped_early": self.is_over()}
-
-
-def chat_translations(model, tokenizer, texts: Sequence[str], language: str, max_completion_tokens: int) -> list[str]:
-    """Greedy translations into `language` ("ja"), asked for as in SFT."""
-    prompts = chat_prompts(tokenizer, [translation_prompt(text, language) for text in texts])
-    completions = generate(
-        model, tokenizer, prompts, stop_ids=chat_stops(tokenizer), max_completion_tokens=max_completion_tokens
-    )
-    return [own.text for [own] in completions]

@@ -15,6 +15,7 @@ import polars as pl
 import torch
 
 from in2x.artifacts import In2xError
+from in2x.decoding.translate import translate_greedy
 from in2x.evaluation.perplexity import mean_nats
 from in2x.evaluation.retention import Sizes, measure
 from in2x.instruct.prompts import translation_prompt
@@ -23,7 +24,7 @@ from in2x.model.loading import load_model, load_tokenizer, on_device, save_model
 from in2x.model.prompts import chat_turns
 from in2x.sections import SftSection
 from in2x.training.conversations import conversation_document
-from in2x.training.early_stop import EarlyStopping, chat_translations
+from in2x.training.early_stop import EarlyStopping
 from in2x.training.groups import batches_with_groups, grouped_loss
 from in2x.training.loop import Loop
 from in2x.training.metrics import progress_bar
@@ -152,6 +153,6 @@ def _measures(model, tokenizer, data: Data, section: SftSection) -> dict:
     most = section.measures.max_completion_tokens
 
     def translate(texts, direction):
-        return chat_translations(model, tokenizer, texts, direction.split("-")[1], most)
+        return translate_greedy(model, tokenizer, texts, direction.split("-")[1], max_completion_tokens=most)
 
     return measure(model, tokenizer, held_out, section.measures, sizes, translate)
