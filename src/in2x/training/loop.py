@@ -206,7 +206,7 @@ class Loop:
     # --- after a step ---------------------------------------------------------------------------------------------
 
     def after_step(self, **values) -> None:
-        """Log the values of the step; write a checkpoint when it is time; stop cleanly after a signal to any process."""
+        """Log the values of the step; write a checkpoint when it is time; stop cleanly if any process had a signal."""
         if values and self.log and (self.step % self.settings.log_steps == 0 or self.step == self.num_steps):
             self.log.write(self.step, **values, **self.throughput.measures(self.num_steps - self.step))
         due = time.monotonic() - self._saved_at > self.settings.checkpoint_seconds
