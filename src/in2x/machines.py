@@ -61,6 +61,10 @@ class Machine:
     bandwidth: float | None = None
 
     @property
+    def device_type(self) -> str:
+        return "cuda" if self.is_gpu else "cpu"
+
+    @property
     def is_gpu(self) -> bool:
         return self.bandwidth is not None
 

@@ -18,6 +18,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from in2x.machines import Machine
+from in2x.model.precision import training_dtype
 from in2x.model_size import ModelSize, Shape
 
 FLOAT, HALF = 4, 2
@@ -190,7 +191,7 @@ def _gradients(section, size: ModelSize, load: Load, machine: Machine) -> float:
 
 def _step(section, size: ModelSize, load: Load, machine: Machine) -> Memory:
     """Forward and backward of one micro-batch."""
-    shape, half = size.shape, section.dtype == "bfloat16"
+    shape, half = size.shape, training_dtype(section.dtype, machine.device_type) == "bfloat16"
     parts = _state(section, size, load, machine)
     parts["gradients"] = _gradients(section, size, load, machine)
     if shape is None:

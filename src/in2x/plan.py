@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from in2x import artifacts
 from in2x.machines import Machine
 from in2x.memory import Memory, trained_parameters
+from in2x.model.precision import training_dtype
 from in2x.model_size import ModelSize, model_size
 from in2x.recipe import Recipe
 from in2x.stage_memory import GENERATION_ROWS, as_it_stands, memory_of
@@ -121,7 +122,9 @@ def _seconds(work: Work, section, size: ModelSize | None, machine: Machine) -> f
     if not size or not work.trained_tokens + work.read_tokens + work.generated_tokens:
         return None
     training, reading, generation = _flops(work, section, size)
-    rate = machine.utilisation * machine.flops[getattr(section, "dtype", "float32")]
+    rate = (
+        machine.utilisation * machine.flops[training_dtype(getattr(section, "dtype", "float32"), machine.device_type)]
+    )
     trainers = min(work.num_trainers or machine.num_devices, machine.num_devices)
     seconds = training / (rate * trainers) + reading / (rate * machine.num_devices)
     if work.samples_elsewhere:

@@ -150,10 +150,9 @@ class _Gradients:
 
     def add(self, part: slice, hidden, weight, of_logits) -> None:
         if self.hidden is not None:
-            self.hidden[part] = of_logits @ weight
+            self.hidden[part] = linear(of_logits, weight.T)
         if self.weight is not None:
-            same = of_logits.dtype == self.weight.dtype
-            self.weight.addmm_(of_logits.T, hidden) if same else self.weight.add_(of_logits.T @ hidden)
+            self.weight += linear(hidden.T, of_logits.T).T  # in this order the product is the faster one
         if self.bias is not None:
             self.bias += of_logits.sum(0)
 

@@ -28,6 +28,13 @@ def linear(x: torch.Tensor, weight_OI: torch.Tensor, bias_O: torch.Tensor | None
     return (_Linear.apply if torch.is_grad_enabled() else _product)(x, weight_OI, bias_O)
 
 
+def batched_product(a_BNI: torch.Tensor, b_BOI: torch.Tensor) -> torch.Tensor:
+    """a b^T for every pair of a batch, B x N x O."""
+    if not _applies(a_BNI, b_BOI):
+        return a_BNI @ b_BOI.mT
+    return torch.stack([_product(a_NI, b_OI, None) for a_NI, b_OI in zip(a_BNI, b_BOI, strict=True)])
+
+
 def use_onednn(model: nn.Module) -> nn.Module:
     """Make every plain nn.Linear of the model one of these, in place."""
     if AVAILABLE:

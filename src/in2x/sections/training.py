@@ -43,7 +43,9 @@ class Training(StageSection):
     keep_last: Count = 1
     """Checkpoints kept: `checkpoint`, and the ones before it as `checkpoint-<step>`."""
     log_steps: Count = 1
-    dtype: Literal["float32", "bfloat16"] = "float32"
+    dtype: Literal["auto", "float32", "bfloat16"] = "float32"
+    """Precision of the products; weights, sums and the optimizer's state stay float32. "auto" is bfloat16 where the
+    machine multiplies it itself (GPUs, and CPUs with AVX512-BF16 or AMX), float32 elsewhere."""
     sharding: Literal["none", "fsdp"] = "none"
     """With several processes: "fsdp" parts weights, gradients and optimizer state among them (FSDP2)."""
     lora: Lora | None = None

@@ -22,6 +22,7 @@ from torch import nn
 
 from in2x import distributed
 from in2x.artifacts import In2xError, Interrupted
+from in2x.model.precision import training_dtype
 from in2x.training import checkpoints
 from in2x.training.averages import Averages
 from in2x.training.kernels import compiled_layers, prepare_model
@@ -70,6 +71,7 @@ class Loop:
         self.settings, self.lr, self.num_steps, self.folder = settings, lr, num_steps, folder
         self.tokenizer = tokenizer
         self.accelerator = Accelerator(cpu=not torch.cuda.is_available())
+        self.dtype = training_dtype(settings.dtype, self.accelerator.device.type)
         model = prepare_model(model, settings)
         self.model = add_adapter(model, settings.lora) if settings.lora else model
         self.step, self.tokens, self.best = 0, 0, {}
@@ -93,19 +95,21 @@ class Loop:
         wrapped = WithLoss(self.model, compiled_layers(self.model) if self.settings.compile else {})
         if self.settings.sharding == "fsdp" and distributed.world_size() > 1:  # layer by layer onto the device
             self.shards = Shards(wrapped, self.model, self.accelerator.device)
-            self.wrapped, self.optimizer = wrapped, make_optimizer(self.model, self.settings.optimizer, self.lr(0))
+            self.wrapped, self.optimizer = wrapped, self._optimizer()
         else:
             self.shards = None
             self.model.to(self.accelerator.device)
-            optimizer = make_optimizer(self.model, self.settings.optimizer, self.lr(0))
-            self.wrapped, self.optimizer = self.accelerator.prepare(wrapped, optimizer)
+            self.wrapped, self.optimizer = self.accelerator.prepare(wrapped, self._optimizer())
+
+    def _optimizer(self) -> torch.optim.Optimizer:
+        return make_optimizer(self.model, self.settings.optimizer, self.lr(0), getattr(torch, self.dtype))
 
     def precision(self) -> torch.autocast:
         """Context of the arithmetic that the model is trained in: mixed, where the recipe says bfloat16.
 
         Ours rather than accelerate's, which wraps `forward` only, while losses call the decoder and the head.
         """
-        return torch.autocast(self.accelerator.device.type, torch.bfloat16, enabled=self.settings.dtype == "bfloat16")
+        return torch.autocast(self.accelerator.device.type, torch.bfloat16, enabled=self.dtype == "bfloat16")
 
     # --- a step ---------------------------------------------------------------------------------------------------
 

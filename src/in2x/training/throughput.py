@@ -7,6 +7,8 @@ import psutil
 import torch
 from torch import nn
 
+from in2x.model.precision import training_dtype
+
 MATRIX_SIDE = {"cpu": 1024, "cuda": 8192}
 
 
@@ -18,7 +20,11 @@ class Throughput:
         peak = settings.peak_tflops
         self.peak = None
         if peak is not None:
-            one = measured_peak(device.type, settings.dtype) if peak == "measure" else peak * 1e12
+            one = (
+                measured_peak(device.type, training_dtype(settings.dtype, device.type))
+                if peak == "measure"
+                else peak * 1e12
+            )
             self.peak = one * num_devices
         self.per_token = None
         self.started, self.num_steps = time.monotonic(), 0
