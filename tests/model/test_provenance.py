@@ -5,7 +5,7 @@ import pytest
 
 from in2x.artifacts import In2xError, read_json, write_json
 from in2x.model.loading import load_model, save_model
-from in2x.model.provenance import FILE, export, refuse_contamination
+from in2x.model.provenance import FILE, export, provenance, refuse_contamination
 
 
 @pytest.fixture
@@ -63,3 +63,21 @@ def test_an_exported_base_carries_its_origin_and_its_weights_in_half_precision(
         swapped = pl.read_parquet(corpus / "pairs.parquet").with_columns(split=pl.lit("test"))
         swapped.write_parquet(corpus / "pairs.parquet")
         refuse_contamination(tmp_path / "exported", corpus)
+
+
+def test_a_base_of_a_base_carries_both_origins(folders):
+    _, corpus = folders
+    phase = {"name": "more", "tokens": 5}
+    earlier = {"licences": {"mine": "CC0"}, "phases": [{"name": "first", "tokens": 3}], "base": None, "hours": 1.5,
+               "held_out_ids": ["mine:3", "other:4", "tatoeba:1"]}  # fmt: skip
+    write_json(corpus / "first" / FILE, earlier)
+    write_json(corpus / "manifest.json", {"status": "complete", "results": {"licences": {"tatoeba": "CC-BY 2.0 FR"}}})
+    stage = {"seconds": 1800, "machine": {"cpu": "a CPU"}, "versions": {}, "section": {"base": str(corpus / "first")},
+             "git_commit": None, "results": {"num_parameters": 5, "phases": [phase]}}  # fmt: skip
+    found = provenance(stage, corpus)
+    assert found["hours"] == 2.0 and found["base"] is None
+    assert [one["name"] for one in found["phases"]] == ["first", "more"]
+    assert found["licences"] == {"mine": "CC0", "tatoeba": "CC-BY 2.0 FR"}
+    assert found["held_out_ids"] == ["mine:3", "other:4", "tatoeba:2"]  # tatoeba:1 has been trained on since
+    stage["section"]["base"] = "Qwen/Qwen3-0.6B"
+    assert provenance(stage, corpus)["base"] == "Qwen/Qwen3-0.6B"

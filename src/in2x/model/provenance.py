@@ -22,17 +22,21 @@ def export(model: Path, destination: Path, dtype: str = "float16") -> None:
 
 
 def provenance(stage: dict, corpus: Path) -> dict:
-    """What the manifests of a pretrain stage and of its corpus say of the model's origin."""
+    """What the manifests of a pretrain stage and of its corpus say of the model's origin, and its base's of that."""
+    base = stage["section"]["base"]
+    known = read_json(Path(base) / FILE) if base and (Path(base) / FILE).exists() else None
+    earlier = known or {"licences": {}, "phases": [], "base": base, "hours": 0.0, "held_out_ids": []}
+    held_out, trained = split_ids(corpus)
     return {
-        "licences": results(corpus)["licences"],
+        "licences": earlier["licences"] | results(corpus)["licences"],
         "num_parameters": stage["results"]["num_parameters"],
-        "phases": stage["results"]["phases"],
-        "base": stage["section"]["base"],
-        "hours": stage["seconds"] / 3600,
+        "phases": earlier["phases"] + stage["results"]["phases"],
+        "base": earlier["base"],
+        "hours": earlier["hours"] + stage["seconds"] / 3600,
         "cpu": stage["machine"]["cpu"],
         "versions": stage["versions"],
         "git_commit": stage["git_commit"],
-        "held_out_ids": sorted(held_out_ids(corpus)),
+        "held_out_ids": sorted((held_out | set(earlier["held_out_ids"])) - trained),
     }
 
 
@@ -98,6 +102,8 @@ def refuse_contamination(base: Path, corpus: Path) -> None:
         )
 
 
-def held_out_ids(corpus: Path) -> set[str]:
+def split_ids(corpus: Path) -> tuple[set[str], set[str]]:
+    """Ids of the segments that are held out, and of those that are trained on."""
     pairs = pl.read_parquet(corpus / "pairs.parquet", columns=["id", "split"])
-    return set(pairs.filter(pl.col("split") != "train")["id"])
+    is_train = pairs["split"] == "train"
+    return set(pairs.filter(~is_train)["id"]), set(pairs.filter(is_train)["id"])
