@@ -9,11 +9,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from in2x.instruct import checks as instruct_checks
 from in2x.model_size import PUBLISHED, is_hub_id, read_config
 from in2x.problems import Problem, did_you_mean, nearest
 from in2x.rewards import checks as reward_checks
 from in2x.rl import checks as rl_checks
 from in2x.sections import InstructSection
+from in2x.sections.instruct import MADE_TASKS
 from in2x.sections.pretrain import BILINGUAL_STREAMS
 from in2x.stages import STAGES
 
@@ -159,8 +161,8 @@ def _instruct(recipe: Recipe) -> Iterator[Problem]:
     if not recipe.instruct:
         return
     for name in recipe.instruct.tasks:
-        if name not in TASKS:
-            yield Problem(("instruct", "tasks", name), f"unknown task; {did_you_mean(name, TASKS)}")
+        if name not in (known := (*TASKS, *MADE_TASKS)):
+            yield Problem(("instruct", "tasks", name), f"unknown task; {did_you_mean(name, known)}")
     shares = recipe.instruct.difficulty_shares
     if min(shares) < 0 or not any(shares):
         message = f"expected shares of 0 or more, one of them above 0, got {list(shares)}"
@@ -179,7 +181,7 @@ def _rl(recipe: Recipe) -> Iterator[Problem]:
         yield Problem(("rl", "directions"), "at least one direction is needed")
     languages = recipe.corpus.pair.split("-") if recipe.corpus else None
     for index, direction in enumerate(section.directions):
-        if languages and sorted(direction.split("-")) != sorted(languages):
+        if languages and not set(direction.split("-")) <= set(languages):
             known = _any_of([recipe.corpus.pair, "-".join(reversed(languages))])
             yield Problem(("rl", "directions", index), f"expected {known} (of corpus.pair), got {direction!r}")
 
@@ -219,7 +221,7 @@ def _any_of(words: Sequence[str]) -> str:
 
 
 CHECKS = (
-    _files, _corpus, _streams, _scratch, _contexts, _instruct, _rl,
+    _files, _corpus, _streams, _scratch, _contexts, _instruct, instruct_checks.recipe_problems, _rl,
     rl_checks.recipe_problems, reward_checks.recipe_problems, _merge, _held_out, _pseudo_references,
 )  # fmt: skip
 

@@ -145,6 +145,8 @@ def fingerprints(recipe: Recipe) -> dict[str, str]:
     for name in recipe.stages:
         section = getattr(recipe, name)
         settings = {key: value for key, value in section.model_dump(mode="json").items() if key not in NO_EFFECT}
+        if name == "rl":
+            settings["alarms"] = section.alarms.that_stop()
         inputs, files = _input_prints(recipe, name, prints), _file_hashes(name, section)
         prints[name] = artifacts.fingerprint(name, settings, inputs, files)
     return prints
@@ -170,6 +172,8 @@ def _file_hashes(name: str, section) -> dict[str, str]:
             paths += source.path if isinstance(source.path, tuple) else [source.path]
     elif name == "pretrain":
         paths += [section.base, section.lexicon]
+    elif name == "instruct":
+        paths += [extra.path for extra in section.extra]
     elif name == "reward":
         paths += [*section.preference_files, section.sampling_model, section.continue_from]
     elif name == "rl":

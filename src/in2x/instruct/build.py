@@ -3,9 +3,11 @@
 1. Grade the training pairs by difficulty and read the register off the target.
 2. Set a random part of the near-duplicate groups apart, and draw the RL prompts from it.
 3. Make every instruction that the other groups allow, and draw an epoch after the other from them.
+4. Where the recipe asks for it, add arithmetic and the user's own files (in2x.instruct.mixture).
 
-Writes sft.parquet and rl.parquet (in2x.records.INSTRUCTIONS) and card.md. No group is in both, whatever the task or
-the direction. What the corpus could not give is reported as `shortfall`, and not made up from other cells.
+Writes sft.parquet and rl.parquet (in2x.records.INSTRUCTIONS) and card.md; with files, what was kept aside of them goes
+to rejected.parquet. No group is in both tables, whatever the task or the direction. What the corpus could not give is
+reported as `shortfall`, and not made up from other cells.
 """
 
 from collections.abc import Mapping
@@ -19,28 +21,36 @@ from in2x.corpus.domains import register
 from in2x.instruct.card import card
 from in2x.instruct.difficulty import difficulty
 from in2x.instruct.draw import Cell, Drawn, draw, quotas
-from in2x.instruct.tasks import RL_TASKS, TASKS, Languages
+from in2x.instruct.mixture import Mixed, mixed, numbers
+from in2x.instruct.tasks import TASKS, Languages
 from in2x.records import INSTRUCTIONS
 from in2x.sections import InstructSection
+from in2x.sections.instruct import MADE_TASKS
 
 EXAMPLES_PER_TASK = 2
 MAX_EXAMPLE_CHARS = 160
 
 
 def run(section: InstructSection, folder: Path, inputs: Mapping[str, Path]) -> dict:
-    unknown = sorted(set(section.tasks) - set(TASKS))
+    known = (*TASKS, *MADE_TASKS)
+    unknown = sorted(set(section.tasks) - set(known))
     if unknown:
-        raise In2xError(f"instruct.tasks: unknown task {unknown[0]!r}; there are {', '.join(TASKS)}")
+        raise In2xError(f"instruct.tasks: unknown task {unknown[0]!r}; there are {', '.join(known)}")
     languages = Languages(*read_json(inputs["corpus"] / "manifest.json")["section"]["pair"].split("-"))
-    pairs = graded(pl.read_parquet(inputs["corpus"] / "pairs.parquet").filter(split="train"), languages)
+    corpus = pl.read_parquet(inputs["corpus"] / "pairs.parquet")
+    pairs = graded(corpus.filter(split="train"), languages)
     if pairs.is_empty():
         raise In2xError(f"{inputs['corpus']}: no training pairs to make instructions of")
     rl, epochs = select(section, pairs, languages)
     tables = {"sft": _table(epochs, pairs), "rl": _table([rl], pairs)}
+    beside = mixed(section, languages, corpus["group"].max() + 1, tables)
+    tables = {name: _joined(table, getattr(beside, name)) for name, table in tables.items()}
+    if section.extra:
+        tables["rejected"] = beside.rejected
     for name, table in tables.items():
         with atomic(folder / f"{name}.parquet") as temporary:
             table.write_parquet(temporary)
-    results = _results(tables, rl, epochs)
+    results = _results(tables, rl, epochs, beside)
     with atomic(folder / "card.md") as temporary:
         temporary.write_text(card(results), encoding="utf-8")
     return results
@@ -56,15 +66,15 @@ def graded(pairs: pl.DataFrame, languages: Languages) -> pl.DataFrame:
 
 
 def select(section: InstructSection, pairs: pl.DataFrame, languages: Languages) -> tuple[Drawn, list[Drawn]]:
-    """Draw the RL prompts, then every epoch of SFT."""
+    """Draw the RL prompts, then every epoch of SFT, as far as they are made of pairs."""
     rng = np.random.default_rng(section.seed)
-    rl_tasks = {task: section.tasks[task] for task in RL_TASKS if task in section.tasks} or {"translate": 1.0}
+    in_rl, in_sft = numbers(section, "rl"), numbers(section, "sft")
     reserved = _reserve(section, pairs, rng)
-    pool = _candidates(rl_tasks, pairs.filter(pl.col("group").is_in(reserved.implode())), languages)
-    rl = draw(pool, quotas(section, rl_tasks, section.num_rl, languages), rng)
+    pool = _candidates(in_rl.tasks, pairs.filter(pl.col("group").is_in(reserved.implode())), languages)
+    rl = draw(pool, quotas(section, in_rl.tasks, in_rl.pairs, languages), rng)
     rl_groups = rl.rows["groups"].explode().implode()
-    candidates = _candidates(section.tasks, pairs.filter(~pl.col("group").is_in(rl_groups)), languages)
-    wanted = quotas(section, section.tasks, section.num_sft, languages)
+    candidates = _candidates(in_sft.tasks, pairs.filter(~pl.col("group").is_in(rl_groups)), languages)
+    wanted = quotas(section, in_sft.tasks, in_sft.pairs, languages)
     epochs: list[Drawn] = []
     for _ in range(section.num_epochs):
         used = pl.concat([drawn.rows for drawn in epochs]) if epochs else None
@@ -78,11 +88,14 @@ def _reserve(section: InstructSection, pairs: pl.DataFrame, rng: np.random.Gener
     SFT may take those that RL leaves. Without the bound RL would empty a small corpus before SFT began.
     """
     groups = pairs["group"].unique().sort()
-    fraction = section.num_rl / (section.num_rl + section.num_epochs * section.num_sft)
+    in_rl, in_sft = numbers(section, "rl").pairs, numbers(section, "sft").pairs
+    fraction = in_rl / max(1, in_rl + section.num_epochs * in_sft)
     return groups[rng.permutation(len(groups))[: round(fraction * len(groups))]]
 
 
 def _candidates(tasks: Mapping[str, float], pairs: pl.DataFrame, languages: Languages) -> pl.DataFrame:
+    if not tasks:
+        return TASKS["translate"].candidates(pairs.clear(), languages)
     return pl.concat([TASKS[task].candidates(pairs, languages) for task in tasks])
 
 
@@ -99,24 +112,32 @@ def _table(draws: list[Drawn], pairs: pl.DataFrame) -> pl.DataFrame:
     ).select(INSTRUCTIONS)  # fmt: skip
 
 
-def _results(tables: Mapping[str, pl.DataFrame], rl: Drawn, epochs: list[Drawn]) -> dict:
+def _joined(of_pairs: pl.DataFrame, beside: pl.DataFrame | None) -> pl.DataFrame:
+    """The rows of pairs, then those beside them; `messages` is a column where a file has conversations."""
+    return of_pairs if beside is None else pl.concat([of_pairs, beside], how="diagonal")
+
+
+def _results(tables: Mapping[str, pl.DataFrame], rl: Drawn, epochs: list[Drawn], beside: Mixed) -> dict:
     sft = tables["sft"]
     later = [drawn.rows["repeats"] for drawn in epochs[1:]]
     repeats = pl.concat(later) if later else pl.Series([], dtype=pl.Int8)
     draws = {"rl": rl} | {f"sft epoch {epoch}": drawn for epoch, drawn in enumerate(epochs)}
+    shortfall = {name: _named(drawn.missing) for name, drawn in draws.items() if drawn.missing}
+    for name, cells in beside.shortfall.items():
+        shortfall[name] = shortfall.get(name, {}) | cells
     return {
         "tasks": _count(sft["task"]),
         "difficulty": _count(sft["difficulty"]),
         "directions": _count(sft["direction"]),
-        "num_sft": [len(drawn.rows) for drawn in epochs],
-        "num_rl": len(rl.rows),
+        "num_sft": [len(sft.filter(epoch=epoch)) for epoch in range(len(epochs))],
+        "num_rl": len(tables["rl"]),
         "rl_tasks": _count(tables["rl"]["task"]),
         "rl_directions": _count(tables["rl"]["direction"]),
         "epoch_overlap_fraction": round((repeats == 2).mean() or 0.0, 4),
         "epoch_cluster_overlap_fraction": round((repeats >= 1).mean() or 0.0, 4),
-        "shortfall": {name: _named(drawn.missing) for name, drawn in draws.items() if drawn.missing},
+        "shortfall": shortfall,
         "examples": _examples(sft),
-    }
+    } | ({"files": beside.files} if beside.files else {})
 
 
 def _named(missing: Mapping[Cell, int]) -> dict[str, int]:

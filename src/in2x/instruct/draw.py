@@ -24,6 +24,8 @@ class Cell(NamedTuple):
 
 def quotas(section: InstructSection, tasks: Mapping[str, float], number: int, languages: Languages) -> dict[Cell, int]:
     """How many of `number` instructions each cell should give; the quotas add up to `number`."""
+    if not number:
+        return {}
     hardness = dict(zip(DIFFICULTIES, section.difficulty_shares, strict=True))
     shares = {
         Cell(task, direction, variant, difficulty): share * part * hardness[difficulty] / sum(tasks.values())

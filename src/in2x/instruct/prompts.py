@@ -20,6 +20,10 @@ LANGUAGES = {
 TRANSLATE = "Translate into {language}:\n{source}"
 GLOSSARY = "Translate into {language} ({term} = {translation}):\n{source}"
 PARAPHRASE = "Say it differently:\n{source}"
+PROBLEM = {
+    "en": 'Write each step, and "Answer:" with the number at the end:\n{problem}',
+    "ja": "計算を一つずつ書き、最後に「答え：」と数を書いてください。\n{problem}",
+}
 
 
 def language_name(language: str) -> str:
@@ -49,3 +53,8 @@ def glossary_prompt(source: str, target_language: str, term: str, translation: s
 def paraphrase_prompt(source: str) -> str:
     """Ask for the same thing in other words of the same language."""
     return PARAPHRASE.format(source=source)
+
+
+def problem_prompt(problem: str, language: str) -> str:
+    """Ask for the steps and the answer of a problem, in the form that in2x.rewards.answers reads."""
+    return PROBLEM[language].format(problem=problem)
