@@ -31,6 +31,8 @@ SOURCE = "He goes to school every day."
         ("はい、承知しました。彼は毎日学校へ行く。", "judge"),
         ("彼は毎日学校へ行く／彼は学校に毎日行く", "two translations"),
         ("Sure! 彼は毎日学校へ行く。", "judge"),
+        ("毎日行く学校へ彼は。", "unfinished: ends on は"),
+        ("彼は来た。行く毎日彼は学校へ。」", "unfinished: ends on へ"),
     ],
 )
 def test_what_is_no_translation_is_stopped_for_its_reason(text, reason):
@@ -63,6 +65,13 @@ def test_what_is_no_translation_is_stopped_for_its_reason(text, reason):
         ("Tea or coffee?", "お茶、またはコーヒーにしますか。"),
         ("He sat down. He did not say a word.", "彼は座った。または、そう見えた。"),
         ("1 + 1 = 2", "1 + 1 = 2"),
+        ("What is your name?", "お名前は？"),
+        ("The year is a turning point.", "今年が転換点に"),
+        ("Have a nice weekend, Tom.", "良い週末を。"),
+        ("This way.", "こちらへ。"),
+        ("I hope that you get well.", "良くなりますように。"),
+        ("I hear that he went home.", "帰ったとは。"),
+        ("He says that he is busy.", "忙しいと。"),
     ],
 )
 def test_what_a_person_may_write_passes(source, text):

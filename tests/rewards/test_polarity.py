@@ -3,7 +3,7 @@
 import pytest
 
 from in2x.rewards.groups import Group
-from in2x.rewards.polarity import can_tell, negates, polarity_fidelity, polarity_score
+from in2x.rewards.polarity import can_tell, expected_polarity, negates, polarity_fidelity, polarity_score
 
 
 @pytest.mark.parametrize(
@@ -48,3 +48,23 @@ def test_a_prompt_is_measured_from_english_into_japanese_alone():
     assert can_tell(plain) and polarity_score(plain, "彼は行く。") == 0
     assert not can_tell(group("He must go.")) and not can_tell(group("He goes.", target_language="zh"))
     assert not can_tell(group("Er geht nicht.", source_language="de"))
+
+
+@pytest.mark.parametrize(
+    ("source", "reference", "expected"),
+    [
+        ("He goes.", None, False), ("He goes.", "", False), ("He does not go.", "彼は行かない。", True),
+        ("He goes.", "彼は行く。", False), ("He must go.", "彼は行かなければならない。", False),
+        ("He is unable to go.", "彼は行けない。", True), ("He is unable to go.", None, None),
+        ("Remember it.", "忘れるな。", False), ("It is not far.", "近い。", True), ("Do you go?", "行かないの？", True),
+    ],
+)  # fmt: skip
+def test_the_reference_decides_where_the_source_leaves_it_open(source, reference, expected):
+    assert expected_polarity(source, reference) is expected
+
+
+def test_a_component_reads_the_group_s_reference():
+    group = Group("a", [], "He is unable to go.", "彼は行けない。", "ja", [], source_language="en")
+    assert can_tell(group)
+    assert (polarity_score(group, "彼は行かない。"), polarity_score(group, "彼は行ける。")) == (1.0, 0.0)
+    assert not can_tell(Group("a", [], "He is unable to go.", None, "ja", [], source_language="en"))

@@ -11,6 +11,7 @@ import re
 import unicodedata
 from itertools import pairwise
 
+from in2x.evaluation.japanese.morphology import morphemes
 from in2x.rewards.rules import PROTECTED
 
 INVISIBLE = frozenset("\u00ad\u180e\u200b\u200c\u2060\u2061\u2062\u2063\u2064\ufeff")
@@ -22,6 +23,9 @@ CLAUSE = re.compile(r"[^、。！？!?\n]+")
 MIN_REPEATED, MIN_ALTERNATIVE = 4, 0.5
 COMMAS = re.compile("[、，]+")
 MIN_COMMAS, MIN_CHARS_PER_COMMA = 3, 4.0
+CLOSING = "」』）) \u3000\n"
+CASE_AT_END = ("は。", "が。", "を。", "へ。", "と。")  # に and で also end adverbs: ように, ために
+WISH = re.compile(r"!|\b(?:have an?|enjoy|welcome|wish\w*)\b", re.IGNORECASE)
 SHOUT = re.compile("[！!]{3}")
 OR = re.compile(r"(?<=[。！？])(?:または|もしくは|あるいは|又は)|(?<=[ぁ-ヿ一-鿿。！？]) ?[／/] ?(?=[ぁ-ヿ一-鿿])")
 OR_ENGLISH = re.compile(r"\bor\b|/", re.IGNORECASE)
@@ -51,7 +55,7 @@ def guard(hypothesis: str, source: str, target_language: str) -> str | None:
         or repeated_clause(hypothesis, source)
         or marks_everywhere(hypothesis, source)
         or two_in_one(hypothesis, source)
-        or (chinese(hypothesis, source) if target_language.split("-")[0] == "ja" else None)
+        or (_japanese(hypothesis, source) if target_language.split("-")[0] == "ja" else None)
     )
 
 
@@ -139,3 +143,22 @@ def chinese(hypothesis: str, source: str) -> str | None:
     if (hypothesis.rstrip().endswith(SENTENCE_END) and not dated) or CHINESE.search(hypothesis):
         return "language: a sentence without kana"
     return None
+
+
+def unfinished(hypothesis: str, source: str) -> str | None:
+    """Fail on a last sentence that ends on a particle of case or topic after a noun, and not on its predicate.
+
+    Phrases out of order end so in one case of two. Questions (お名前は？), headlines without a full stop, wishes
+    (良い週末を。) and short sources may.
+    """
+    text = hypothesis.rstrip(CLOSING)
+    if not text.endswith(CASE_AT_END) or len(source.split()) < MIN_WORDS or WISH.search(source):
+        return None
+    words = [word for word in morphemes(text.split("\n")[-1]) if word.pos != "記号"]
+    if len(words) < 2 or words[-1].pos != "助詞" or words[-1].subpos not in ("格助詞", "係助詞"):
+        return None
+    return f"unfinished: ends on {words[-1].surface}" if words[-2].pos == "名詞" else None
+
+
+def _japanese(hypothesis: str, source: str) -> str | None:
+    return chinese(hypothesis, source) or unfinished(hypothesis, source)

@@ -8,6 +8,7 @@ Legend: B texts.
 """
 
 import re
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import torch
@@ -20,8 +21,8 @@ PHRASE = re.compile(
     r"[^はがをにでともへの、。！？\s]*[はがをにでともへの、]|[^はがをにでともへの、。！？\s]+[。！？]?|[。！？\s]+"
 )
 
-LARGE_BATCH, SMALL_BATCH = 256, 64
-"""Texts of one forward pass: all of them where they are few, else so many that they stay in a processor's cache."""
+CPU_TOKENS, GPU_TOKENS = 4096, 1 << 17
+"""Tokens of one forward pass, padding included: on a processor so many that they stay in its cache."""
 
 
 def load(path, *, from_language_model: bool = False):
@@ -38,12 +39,17 @@ def load(path, *, from_language_model: bool = False):
 
 def encode(tokenizer, texts: list[str], max_tokens: int = 256) -> dict[str, torch.Tensor]:
     """Token ids padded on the right, each text closed by the end-of-turn token, whose state is scored."""
-    ids = [
-        item.ids[: max_tokens - 1] + [tokenizer.eos_token_id]
-        for item in tokenizer.backend_tokenizer.encode_batch_fast(texts, add_special_tokens=False)
-    ]
+    return _padded(_token_ids(tokenizer, texts, max_tokens), tokenizer.pad_token_id)
+
+
+def _token_ids(tokenizer, texts: list[str], max_tokens: int = 256) -> list[list[int]]:
+    encoded = tokenizer.backend_tokenizer.encode_batch_fast(texts, add_special_tokens=False)
+    return [item.ids[: max_tokens - 1] + [tokenizer.eos_token_id] for item in encoded]
+
+
+def _padded(ids: list[list[int]], pad_token_id: int) -> dict[str, torch.Tensor]:
     longest = max(map(len, ids))
-    input_ids = torch.full((len(ids), longest), tokenizer.pad_token_id)
+    input_ids = torch.full((len(ids), longest), pad_token_id)
     mask = torch.zeros((len(ids), longest), dtype=torch.long)
     for row, tokens in enumerate(ids):
         input_ids[row, : len(tokens)] = torch.tensor(tokens)
@@ -55,19 +61,32 @@ def encode(tokenizer, texts: list[str], max_tokens: int = 256) -> dict[str, torc
 def naturalness(model, tokenizer, texts: list[str]) -> np.ndarray:
     """Score of each text, on the logit scale of the Bradley-Terry model: differences are log-odds. Shape B.
 
-    Less what its length predicts, where the model is corrected for length (see `correct_for_length`).
+    Less what its length predicts, where the model is corrected for length (see `correct_for_length`). Equal texts are
+    scored once.
     """
     model.eval()
-    distinct = sorted(set(texts), key=len)
+    distinct = list(dict.fromkeys(texts))
+    ids = dict(zip(distinct, _token_ids(tokenizer, distinct), strict=True))
     scores: dict[str, float] = {}
-    batch_size = LARGE_BATCH if len(distinct) <= LARGE_BATCH else SMALL_BATCH
-    for start in range(0, len(distinct), batch_size):
-        batch = distinct[start : start + batch_size]
-        encoded = {name: tensor.to(model.device) for name, tensor in encode(tokenizer, batch).items()}
-        logits = model(**encoded).logits.squeeze(-1)
-        scores |= dict(zip(batch, logits.tolist(), strict=True))
+    for batch in _batches(ids, GPU_TOKENS if model.device.type == "cuda" else CPU_TOKENS):
+        encoded = _padded([ids[text] for text in batch], tokenizer.pad_token_id)
+        logits = model(**{name: tensor.to(model.device) for name, tensor in encoded.items()}).logits
+        scores |= zip(batch, logits.squeeze(-1).tolist(), strict=True)
     found_B, slope = np.array([scores[text] for text in texts]), length_correction(model)
     return found_B - slope * np.log1p([len(text) for text in texts]) if slope else found_B
+
+
+def _batches(ids: Mapping[str, list[int]], max_tokens: int) -> Iterator[list[str]]:
+    """Texts of about one length, with at most `max_tokens`, padding included, or alone."""
+    batch, longest = [], 0
+    for text in sorted(ids, key=lambda text: len(ids[text])):
+        if batch and (len(batch) + 1) * max(longest, len(ids[text])) > max_tokens:
+            yield batch
+            batch, longest = [], 0
+        batch.append(text)
+        longest = max(longest, len(ids[text]))
+    if batch:
+        yield batch
 
 
 def correct_for_length(model, slope: float) -> None:

@@ -3,7 +3,8 @@
 A rule for one fault that similarity to a reference hardly sees: 行く and 行かない share most characters. It looks at
 whether a text negates at all, not at what it negates. Set phrases that only look like a negation are taken out first
 (なければならない, かもしれない, ませんか). Where the source is a question, or has a word that is rendered with or
-without a negation ("until", "only", "few"), nothing is measured.
+without a negation ("until", "only", "few"), the reference decides; without one nothing is measured. Of Tatoeba's
+translations by another person 4.4 % contradict the source where it decides, and 7.8 % the reference where that does.
 """
 
 from __future__ import annotations
@@ -31,11 +32,17 @@ NEGATED_JA = re.compile(
 )
 
 
-def polarity_fidelity(source: str, hypothesis: str) -> float | None:
-    """1 where source (English) and hypothesis (Japanese) both negate or both don't, else 0; None: can't be told."""
-    if EITHER_EN.search(source):
-        return None
-    return float(bool(NEGATED_EN.search(source)) == negates(hypothesis))
+def polarity_fidelity(source: str, hypothesis: str, reference: str | None = None) -> float | None:
+    """1 where the hypothesis (Japanese) negates as source (English) or reference do, else 0; None: can't be told."""
+    expected = expected_polarity(source, reference)
+    return None if expected is None else float(negates(hypothesis) == expected)
+
+
+def expected_polarity(source: str, reference: str | None = None) -> bool | None:
+    """Whether a translation has to negate: as the source says, or else the reference; None where neither says it."""
+    if not EITHER_EN.search(source):
+        return NEGATED_EN.search(source) is not None
+    return negates(reference) if reference else None
 
 
 def negates(text: str) -> bool:
@@ -44,11 +51,11 @@ def negates(text: str) -> bool:
 
 
 def can_tell(group: Group) -> bool:
-    """Whether polarity is measured at this prompt: from English into Japanese, where the source says it plainly."""
+    """Whether polarity is measured at this prompt: from English into Japanese, where source or reference says it."""
     languages = group.source_language.split("-")[0], group.target_language.split("-")[0]
-    return languages in (("en", "ja"), ("", "ja")) and polarity_fidelity(group.source, "") is not None
+    return languages in (("en", "ja"), ("", "ja")) and expected_polarity(group.source, group.reference) is not None
 
 
 def polarity_score(group: Group, text: str) -> float:
     """`polarity_fidelity` as a component at a prompt where it `can_tell`."""
-    return polarity_fidelity(group.source, text)
+    return polarity_fidelity(group.source, text, group.reference)
