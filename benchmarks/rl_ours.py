@@ -43,9 +43,11 @@ def train(task: dict) -> dict:
     from in2x.decoding.decoder import GroupDecoder
     from in2x.model.loading import load_tokenizer
     from in2x.model.prompts import chat_prompts
+    from in2x.rl import algorithms, rollouts  # noqa: F401
     from in2x.sections import Optimizer, Training
     from in2x.training.loop import Loop
 
+    # in2x.rl is imported above so that what it brings along isn't taken for memory of a step
     torch.manual_seed(0)
     watch, clock = Stopwatch(), Clock()
     GroupDecoder.start = watch.timed("prefill", GroupDecoder.start)
@@ -53,7 +55,9 @@ def train(task: dict) -> dict:
     texts = task["prompts"]
     start_bytes = peak_bytes()
     prompts = chat_prompts(tokenizer, texts) if task["chat"] else [tokenizer(text)["input_ids"] for text in texts]
-    settings = Training(optimizer=Optimizer(name="adamw"), micro_batch_tokens=task["micro_batch_tokens"])
+    settings = Training(
+        optimizer=Optimizer(name="adamw"), dtype="float32", micro_batch_tokens=task["micro_batch_tokens"]
+    )
     number = task["warm_up"] + task["steps"]
     per_batch = task["completions"] // task["group_size"]
     tokens = 0
@@ -80,12 +84,13 @@ def train(task: dict) -> dict:
 
 def model_of(task: dict):
     """The folder's model, or one of random weights with the vocabulary that the task asks for."""
+    from in2x.model.fused import use_fused
     from in2x.model.loading import load_model
 
     model = load_model(task["model"])
     if task.get("vocabulary"):
         model.resize_token_embeddings(task["vocabulary"], mean_resizing=False)
-    return model
+    return use_fused(model)
 
 
 def rl_step(task: dict, loop, tokenizer, prompts: list[list[int]], watch: Stopwatch, batch: int) -> int:

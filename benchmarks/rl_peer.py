@@ -25,8 +25,12 @@ def train(task: dict) -> dict:
         return [distinct_share(ids, task["max_completion_tokens"]) for ids in completion_ids]
 
     class Watch(TrainerCallback):
+        def on_train_begin(self, args, state, control, **kwargs):
+            if task["warm_up"] == 0:
+                clock.begin()
+
         def on_step_end(self, args, state, control, **kwargs):
-            if state.global_step == task["warm_up"] * updates:
+            if state.global_step == task["warm_up"] * updates:  # never at 0
                 lengths.clear()
                 clock.begin()
             if state.global_step == (task["warm_up"] + task["steps"]) * updates:

@@ -9,7 +9,8 @@ alternate, and the first rollout batch of each is not timed. The model of an sft
 completions; the base model hardly ever does, and then all are as long as the limit. Both stop at the end token, so
 lengths differ by chance: what is compared is the time for a completion token. Ours trains `tic-grpo` (with the entropy
 bonus), TRL its default loss. The peer's micro-batch is the largest power of two of rows that is not above ours in
-tokens. Memory is the process's largest; "grown" is what came after imports and model were there.
+tokens. Memory is the process's largest; "grown" is what came on top of the imports and the model, which is what a step
+takes. Both are compared: most of the whole is torch and transformers, the same on both sides.
 """
 
 from __future__ import annotations
@@ -65,6 +66,15 @@ def ratios(found: dict, key: str) -> list[float]:
     return [theirs / ours for ours, theirs in pairs]
 
 
+def memory_shares(found: dict, grown: bool) -> list[float]:
+    """Our memory over the peer's, of each repeat; `grown`: without what was there before the first step."""
+
+    def size(run: dict) -> int:
+        return run["peak_bytes"] - (run["start_bytes"] if grown else 0)
+
+    return [size(ours) / size(theirs) for ours, theirs in zip(found["in2x"], found["trl"], strict=True)]
+
+
 def show(found: dict, options: argparse.Namespace) -> None:
     title = f"{options.threads} threads, {options.repeats} repeats, load {os.getloadavg()[0]:.1f}"
     print(f"RL step, float32: {options.completions} completions, groups of {options.group_size}; {title}")
@@ -80,12 +90,9 @@ def show(found: dict, options: argparse.Namespace) -> None:
         print(f"  {side:5} {seconds:8.2f} s a step, {mean:5.1f} tokens a completion, {sizes}")
     if found["trl"]:
         wall, processor = (median_and_least(ratios(found, key)) for key in ("seconds", "processor_seconds"))
-        memory = statistics.median(
-            ours["peak_bytes"] / theirs["peak_bytes"] for ours, theirs in zip(found["in2x"], found["trl"], strict=True)
-        )
-        print(
-            f"  times TRL's speed, median (least): {wall}; by processor time {processor}; memory {memory:.0%} of TRL's"
-        )
+        whole, grown = (statistics.median(memory_shares(found, part)) for part in (False, True))
+        print(f"  times TRL's speed, median (least): {wall}; by processor time {processor}")
+        print(f"  memory: {whole:.0%} of TRL's, and {grown:.0%} where imports and model are left out")
         print(f"  {TARGETS}")
     total = sum(found["in2x"][0]["phases"].values())
     for name in found["in2x"][0]["phases"]:
@@ -124,7 +131,11 @@ def main() -> None:
             found["trl"].append(run_worker(options.peer_python, "rl_peer.py", task, options.threads))
     show(found, options)
     settings = {name: str(value) for name, value in vars(options).items() if name != "peer_python"}
-    report(options.out, {"settings": settings} | found)
+    ratios_found = {}
+    if found["trl"]:
+        ratios_found = {name: ratios(found, name) for name in ("seconds", "processor_seconds")}
+        ratios_found |= {"memory": memory_shares(found, False), "memory_grown": memory_shares(found, True)}
+    report(options.out, {"settings": settings, "times_as_fast_and_shares_of_memory": ratios_found} | found)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from in2x.model import onednn
-from in2x.model.onednn import OneDnnLinear, use_onednn
+from in2x.model.onednn import OneDnnLinear, batched_product, use_onednn
 
 pytestmark = pytest.mark.skipif(not onednn.AVAILABLE, reason="this torch has no oneDNN")
 
@@ -62,3 +62,29 @@ def test_subclasses_are_left_alone_and_copies_are_whole():
     again[1].weight.data.zero_()
     assert model[1].weight.abs().sum() > 0
     assert list(model.state_dict()) == ["0.weight", "0.bias", "1.weight", "1.bias"]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_a_batch_of_products_is_each_pair_multiplied(dtype):
+    a_BNI, b_BOI = (torch.randn(3, size, 5, generator=torch.Generator().manual_seed(size)) for size in (4, 7))
+    expected = torch.einsum("bni,boi->bno", a_BNI.double(), b_BOI.double())
+    found = batched_product(a_BNI.to(dtype), b_BOI.to(dtype))
+    assert found.dtype == dtype
+    tolerance = {torch.float32: 1e-5, torch.float64: 1e-6, torch.bfloat16: 5e-2}[dtype]
+    torch.testing.assert_close(found.double(), expected, atol=tolerance, rtol=tolerance)
+    transposed = b_BOI.mT.contiguous().mT.to(dtype)  # Newton-Schulz hands views over
+    torch.testing.assert_close(batched_product(a_BNI.to(dtype), transposed), found)
+
+
+def test_only_float32_products_of_a_batch_are_onednns(monkeypatch):
+    calls = []
+    product = onednn._product
+    monkeypatch.setattr(onednn, "_product", lambda *args: calls.append(1) or product(*args))
+    pair = torch.randn(2, 3, 4)
+    batched_product(pair, pair)
+    assert len(calls) == 2
+    for other in (pair.double(), pair.bfloat16(), pair[:, :0]):
+        batched_product(other, other)
+    monkeypatch.setattr(onednn, "AVAILABLE", False)
+    torch.testing.assert_close(batched_product(pair, pair), pair @ pair.mT)
+    assert len(calls) == 2

@@ -5,8 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from in2x import stages
+from in2x.recipe import load
 from in2x.rl.alarms import alarms, evidence
 from in2x.sections import RlSection
+from in2x.sections.rl import Alarms
 
 
 def section(**bounds):
@@ -117,3 +120,22 @@ def test_evidence_names_the_rollouts_and_the_checkpoint():
         "its rollouts are in r/batch-00001.parquet; the last checkpoint is rl/checkpoint"
     )
     assert "no checkpoint had been written yet" in evidence(Path("r"), None)
+
+
+@pytest.mark.parametrize(
+    ("changed", "again"),
+    [
+        ({"entropy": {"warn": 0.1}}, False),
+        ({"entropy": {}}, False),
+        ({"entropy": {"warn": 0.25, "stop": 0.1}}, True),
+        ({"unscorable": {"warn": 0.05}}, True),
+        ({"baseline_batches": 9}, True),
+    ],
+)
+def test_a_stage_is_stale_by_what_stops_it_and_not_by_what_warns(monkeypatch, changed, again):
+    monkeypatch.setattr(stages, "_file_hashes", lambda name, section: {})
+    recipe = load(Path(__file__).parents[2] / "recipes" / "tiny.toml")
+    plain = recipe.model_copy(update={"rl": recipe.rl.model_copy(update={"alarms": Alarms()})})
+    other = recipe.model_copy(update={"rl": recipe.rl.model_copy(update={"alarms": Alarms(**changed)})})
+    prints = [stages.fingerprints(one)["rl"] for one in (plain, other)]
+    assert (prints[0] != prints[1]) is again

@@ -96,19 +96,27 @@ def test_micro_batches_hold_packs_and_are_filled_by_what_is_computed(make_model)
                 prompts = [rollouts.input_ids[row, :end] for row, end in zip(members, first, strict=True)]
                 assert all(torch.equal(prompt, prompts[0]) for prompt in prompts)
                 sizes.append(int(first[0]) + int(rollouts.completion_mask[members].sum()))
-            assert packs.diff().ge(0).all() and (len(rows) == 1 or len(sizes) * max(sizes) <= budget)
+            assert packs.diff().ge(0).all() and (len(rows) == 1 or sum(sizes) <= budget)
     assert len(parts) == 1 and packs.tolist() == [0, 0, 1, 2, 2, 2, 2]
-    parts = shared_batches(rollouts.input_ids, rollouts.completion_mask, torch.arange(7), 16)
-    assert [len(rows) for rows, _ in parts] == [3, 4]  # packs of 6 and 6 tokens, and one of 16
+    parts = shared_batches(rollouts.input_ids, rollouts.completion_mask, torch.arange(7), 14)
+    assert [len(rows) for rows, _ in parts] == [3, 3, 1]  # 6 + 6 tokens; 5 + 2 + 2 + 3; 5 + 4
 
 
-def test_a_group_beyond_the_budget_is_parted_evenly(make_model):
+def test_a_group_beyond_the_budget_is_computed_in_parts(make_model):
     rollouts = collated(make_model, True, trained=np.array([True, False, False]))
     parts = shared_batches(rollouts.input_ids, rollouts.completion_mask, torch.arange(4), 12)  # 5 + 2 + 2 + 3 + 4
-    assert [len(rows) for rows, _ in parts] == [1, 3]
-    parts = shared_batches(rollouts.input_ids, rollouts.completion_mask, torch.arange(4), 10)
-    assert [len(rows) for rows, _ in parts] == [1, 2, 1]  # packs of 8, 9 and 9 tokens: 3 and 4 don't fit into one
+    assert [len(rows) for rows, _ in parts] == [3, 1]
+    parts = shared_batches(rollouts.input_ids, rollouts.completion_mask, torch.arange(4), 11)
+    assert [len(rows) for rows, _ in parts] == [2, 1, 1]
     assert all(packs.eq(0).all() for _, packs in parts)
+
+
+def test_micro_batches_are_as_few_as_the_budget_allows_and_even(make_model):
+    rollouts = collated(make_model, True)
+    parts = shared_batches(rollouts.input_ids, rollouts.completion_mask, torch.arange(7), 19)
+    # 6 + 6 and 16 tokens, rather than 6 + 6 + 7 and 14: one is to be as small as the other
+    assert [(len(rows), packs.tolist()) for rows, packs in parts] == [(3, [0, 0, 1]), (4, [0, 0, 0, 0])]
+    assert shared_batches(rollouts.input_ids, rollouts.completion_mask, torch.arange(0), 19) == []
 
 
 def test_prompts_are_shared_where_that_is_asked_for_and_only_there(make_model, monkeypatch):

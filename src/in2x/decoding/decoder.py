@@ -98,7 +98,7 @@ class GroupDecoder:
             cache.own_values[:, :, self.num_own] = value
             attended = self._attend(cache, query.view(-1, self.heads, self.shared, self.width))
             x_NE = x_NE + layer.self_attn.o_proj(attended.flatten(1))
-            x_NE = x_NE + _mlp(layer, x_NE)
+            x_NE = x_NE + mlp(layer, x_NE)
         self.num_own += 1
         return norm(x_NE, self.decoder.norm)
 
@@ -171,7 +171,7 @@ class GroupDecoder:
         query, key, value = (module(normed).unflatten(-1, (-1, self.width)) for module in projections)
         if hasattr(attention, "q_norm"):
             query, key = norm(query, attention.q_norm), norm(key, attention.k_norm)
-        return _rotate(query, cos, sin), _rotate(key, cos, sin), value
+        return rotate(query, cos, sin), rotate(key, cos, sin), value
 
     def _prefill(self, part: range) -> torch.Tensor:
         """Read some prompts, padded on the right, where causal attention does not see the padding."""
@@ -184,7 +184,7 @@ class GroupDecoder:
             cache.prompt_keys[rows], cache.prompt_values[rows] = key, value
             attended = F.scaled_dot_product_attention(query, key, value, is_causal=True, enable_gqa=True)
             x_PLE = x_PLE + layer.self_attn.o_proj(attended.transpose(1, 2).flatten(2))
-            x_PLE = x_PLE + _mlp(layer, x_PLE)
+            x_PLE = x_PLE + mlp(layer, x_PLE)
         last_P = self.lengths_P[rows] - 1
         return norm(x_PLE[torch.arange(len(part), device=self.device), last_P], self.decoder.norm)
 
@@ -198,13 +198,13 @@ class GroupDecoder:
             )
 
 
-def _mlp(layer, x: torch.Tensor) -> torch.Tensor:
+def mlp(layer, x: torch.Tensor) -> torch.Tensor:
     normed = norm(x, layer.post_attention_layernorm)
     gate = F.silu(layer.mlp.gate_proj(normed), inplace=True)
     return layer.mlp.down_proj(gate.mul_(layer.mlp.up_proj(normed)))
 
 
-def _rotate(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
+def rotate(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
     return torch.addcmul(x * cos, x.roll(x.shape[-1] // 2, -1), sin)
 
 

@@ -7,7 +7,8 @@ import torch
 from torch import nn
 
 from in2x.model.chunks import by_chunks
-from in2x.model.prefixes import SharedRows, unsupported, visible
+from in2x.model.prefixes import SharedRow, shared_hidden_states, whole
+from in2x.model.softmax import logprob_and_entropy
 
 
 def hidden_states(model: nn.Module, input_ids_BT, position_ids_BT=None, attention_mask_BT=None):
@@ -57,37 +58,31 @@ def completion_logprobs(model, input_ids_BT, position_ids_BT, completion_mask_BT
     Logits are divided by `temperature`, the one that the tokens were sampled at.
     """
     hidden_ND, where = _before_head(hidden_states(model, input_ids_BT, position_ids_BT), completion_mask_BT)
-    return _logprobs_and_entropies(model, hidden_ND, where, input_ids_BT, temperature)
+    chosen_N, entropy_N = _logprobs_and_entropies(model, hidden_ND, input_ids_BT[where], temperature)
+    zeros = torch.zeros(input_ids_BT.shape, dtype=chosen_N.dtype, device=chosen_N.device)
+    return zeros.index_put(where, chosen_N), zeros.index_put(where, entropy_N)
 
 
-def shared_completion_logprobs(model, shared: SharedRows, temperature: float = 1.0):
-    """completion_logprobs where completions share their prompt (in2x.model.prefixes), of the tokens in its rows: B x T.
+def shared_completion_logprobs(model, shared: SharedRow, temperature: float = 1.0):
+    """completion_logprobs where completions share their prompt (in2x.model.prefixes): both M, all their tokens in turn.
 
     Raises:
         ValueError: the model's attention can't be told which tokens see one another.
     """
-    if why := unsupported(model):
-        raise ValueError(f"completions of this model can't share a prompt: {why}")
-    mask_B1TT = visible(shared.segments)
-    hidden_BTD = hidden_states(model, shared.input_ids, shared.position_ids, mask_B1TT)
-    where = (shared.segments > 0).nonzero(as_tuple=True)
-    hidden_ND = hidden_BTD[where[0], shared.sources[where]]
-    return _logprobs_and_entropies(model, hidden_ND, where, shared.input_ids, temperature)
+    hidden_ND, unseen = shared_hidden_states(model, shared), whole(len(shared.targets))
+    sources_N, targets_N = (nn.functional.pad(x, (0, unseen)) for x in (shared.sources, shared.targets))
+    values = _logprobs_and_entropies(model, hidden_ND.index_select(0, sources_N), targets_N, temperature)
+    return tuple(value_N[: len(shared.targets)] for value_N in values)
 
 
-def _logprobs_and_entropies(model, hidden_ND, where, input_ids_BT, temperature: float):
-    """Of the tokens at `where`, predicted from hidden_ND: both B x T, zero elsewhere."""
+def _logprobs_and_entropies(model, hidden_ND, targets_N, temperature: float):
+    """Of the tokens that are predicted from hidden_ND: both N."""
     config = model.config.get_text_config()
 
-    def logprob_and_entropy(logits_NV, targets_N):
-        logprobs_NV = torch.log_softmax(_over(_after_head(config, logits_NV), temperature), dim=-1)
-        chosen_N = logprobs_NV.gather(1, targets_N.unsqueeze(1)).squeeze(1)
-        return chosen_N, -(logprobs_NV.exp() * logprobs_NV).sum(dim=-1)
+    def measure(logits_NV, targets_N):
+        return logprob_and_entropy(_over(_after_head(config, logits_NV), temperature), targets_N)
 
-    head = model.get_output_embeddings()
-    chosen_N, entropy_N = by_chunks(head, hidden_ND, input_ids_BT[where], logprob_and_entropy)
-    zeros = torch.zeros(input_ids_BT.shape, dtype=chosen_N.dtype, device=chosen_N.device)
-    return zeros.index_put(where, chosen_N), zeros.index_put(where, entropy_N)
+    return by_chunks(model.get_output_embeddings(), hidden_ND, targets_N, measure)
 
 
 def _before_head(hidden_BTD, loss_mask_BT) -> tuple[torch.Tensor, tuple[torch.Tensor, torch.Tensor]]:

@@ -13,11 +13,11 @@ def chat_turns(tokenizer, prompts: Iterable[str], responses: Iterable[str]) -> t
     Raises In2xError where the chat template does not close the assistant's turn with eos_token: a model trained on it
     would never stop.
     """
-    prompt_texts, completion_texts = [], []
+    prompt_texts, completion_texts, control = [], [], _control_tokens(tokenizer)
     for prompt, response in zip(prompts, responses, strict=True):
-        turn = [{"role": "user", "content": _plain(tokenizer, prompt)}]
+        turn = [{"role": "user", "content": _plain(control, prompt)}]
         opening = tokenizer.apply_chat_template(turn, tokenize=False, add_generation_prompt=True)
-        answer = [{"role": "assistant", "content": _plain(tokenizer, response)}]
+        answer = [{"role": "assistant", "content": _plain(control, response)}]
         whole = tokenizer.apply_chat_template(turn + answer, tokenize=False)
         completion, end, _ = whole[len(opening) :].partition(tokenizer.eos_token)
         if not whole.startswith(opening) or not end:
@@ -32,9 +32,10 @@ def chat_turns(tokenizer, prompts: Iterable[str], responses: Iterable[str]) -> t
 
 def chat_prompts(tokenizer, prompts: Iterable[str]) -> list[list[int]]:
     """Token ids of user turns, up to where the model begins to answer."""
+    control = _control_tokens(tokenizer)
     texts = [
         tokenizer.apply_chat_template(
-            [{"role": "user", "content": _plain(tokenizer, prompt)}], tokenize=False, add_generation_prompt=True
+            [{"role": "user", "content": _plain(control, prompt)}], tokenize=False, add_generation_prompt=True
         )
         for prompt in prompts
     ]
@@ -43,7 +44,8 @@ def chat_prompts(tokenizer, prompts: Iterable[str]) -> list[list[int]]:
 
 def line_prompts(tokenizer, sources: Iterable[str]) -> list[list[int]]:
     """Token ids of prompts for a base model, as its training documents begin: the source on a line of its own."""
-    return _encode(tokenizer, [_plain(tokenizer, source).replace("\n", " ") + "\n" for source in sources])
+    control = _control_tokens(tokenizer)
+    return _encode(tokenizer, [_plain(control, source).replace("\n", " ") + "\n" for source in sources])
 
 
 def chat_stops(tokenizer) -> set[int]:
@@ -56,9 +58,13 @@ def line_stops(tokenizer) -> set[int]:
     return newlines | {tokenizer.eos_token_id, tokenizer.convert_tokens_to_ids(END_OF_TEXT)} - {None}
 
 
-def _plain(tokenizer, text: str) -> str:
+def _control_tokens(tokenizer) -> list[str]:
+    return tokenizer.all_special_tokens + list(tokenizer.get_added_vocab())
+
+
+def _plain(control_tokens: list[str], text: str) -> str:
     """Text from outside must not speak in control tokens."""
-    for token in tokenizer.all_special_tokens + list(tokenizer.get_added_vocab()):
+    for token in control_tokens:
         text = text.replace(token, " ")
     return text
 

@@ -1,22 +1,21 @@
 """Completions of a micro-batch that share their prompt's computation (rl.share_prompts, in2x.model.prefixes).
 
-A pack is a prompt and the completions that follow it in one row. What the loss reads stays B x T, a completion a row.
+A pack is a prompt and the completions that follow it. What the loss reads stays B x T, a completion a row.
 
 Legend: B completions, T tokens.
 """
 
-from dataclasses import fields
 from itertools import groupby
 
 import torch
 
 from in2x.artifacts import In2xError
 from in2x.model.logprobs import shared_completion_logprobs
-from in2x.model.prefixes import SharedRows, share_prompts, unsupported
+from in2x.model.prefixes import share_prompts, unsupported
 
 
 def refuse_unshareable(model, share: bool) -> None:
-    """Refuse rl.share_prompts, before any rollout, for a model whose attention can't take a mask of ours.
+    """Refuse rl.share_prompts, before any rollout, for a model whose attention can't be told who sees whom.
 
     Raises:
         In2xError: it can't; says why.
@@ -28,7 +27,7 @@ def refuse_unshareable(model, share: bool) -> None:
 def shared_batches(
     input_ids_BT: torch.Tensor, completion_mask_BT: torch.Tensor, rows: torch.Tensor, micro_batch_tokens: int
 ) -> list[tuple[torch.Tensor, torch.Tensor]]:
-    """Micro-batches of at most micro_batch_tokens computed, prompts once and padding included: (rows, packs).
+    """Micro-batches of at most micro_batch_tokens, each prompt once: (rows, packs).
 
     `rows` are row numbers of B x T; those of a pack stand together. `packs` numbers the pack of each, from 0. A prompt
     with one completion that is longer than the budget is computed alone.
@@ -38,14 +37,7 @@ def shared_batches(
         mask_T = completion_mask_BT[row]
         prompt = tuple(input_ids_BT[row, : int(mask_T.int().argmax())].tolist())
         waiting.setdefault(prompt, []).append((row, int(mask_T.sum())))
-    packs = [pack for prompt, members in waiting.items() for pack in _packs(len(prompt), members, micro_batch_tokens)]
-    packs.sort(key=lambda pack: pack[0])
-    parts: list[list[list[int]]] = []
-    for size, members in packs:
-        if parts and (len(parts[-1]) + 1) * size <= micro_batch_tokens:
-            parts[-1].append(members)
-        else:
-            parts.append([members])
+    parts = _filled([(len(prompt), members) for prompt, members in waiting.items()], micro_batch_tokens)
     return [
         (
             torch.tensor([row for members in part for row in members]),
@@ -55,19 +47,37 @@ def shared_batches(
     ]
 
 
-def _packs(prompt_tokens: int, members: list[tuple[int, int]], budget: int) -> list[tuple[int, list[int]]]:
-    """(tokens, rows) of as few packs as the budget allows, filled evenly; members: (row, tokens of its completion)."""
-    room = max(budget - prompt_tokens, 1)
-    number = -(-sum(tokens for _, tokens in members) // room)
-    share = -(-sum(tokens for _, tokens in members) // number)
-    packs: list[tuple[int, list[int]]] = []
-    for row, tokens in members:
-        size, pack = packs[-1] if packs else (budget, [])
-        if packs and size - prompt_tokens < share and size + tokens <= budget:
-            packs[-1] = (size + tokens, [*pack, row])
-        else:
-            packs.append((prompt_tokens + tokens, [row]))
-    return packs
+def _filled(packs: list[tuple[int, list[tuple[int, int]]]], budget: int) -> list[list[list[int]]]:
+    """The rows of each pack of each micro-batch: as few as the budget allows, filled evenly.
+
+    packs: (tokens of a prompt, its rows with the tokens of each completion).
+    """
+    fewest = _filled_up_to(budget, packs)
+    total = sum(prompt_tokens + sum(tokens for _, tokens in members) for prompt_tokens, members in packs)
+    limit = total / max(1, len(fewest))
+    while limit < budget:
+        if len(parts := _filled_up_to(limit, packs)) == len(fewest):
+            return parts
+        limit *= 1.02
+    return fewest
+
+
+def _filled_up_to(limit: float, packs: list[tuple[int, list[tuple[int, int]]]]) -> list[list[list[int]]]:
+    """One after the other; a prompt whose completions don't all fit stands in two of them."""
+    parts: list[list[list[int]]] = []
+    used = limit
+    for prompt_tokens, members in packs:
+        opened = False
+        for row, tokens in members:
+            wanted = tokens if opened else prompt_tokens + tokens
+            if used + wanted > limit:
+                parts.append([])
+                used, opened, wanted = 0, False, prompt_tokens + tokens
+            if not opened:
+                parts[-1].append([])
+            parts[-1][-1].append(row)
+            used, opened = used + wanted, True
+    return parts
 
 
 def shared_logprobs(model, batch: dict, temperature: float) -> tuple[torch.Tensor, torch.Tensor]:
@@ -82,11 +92,8 @@ def shared_logprobs(model, batch: dict, temperature: float) -> tuple[torch.Tenso
         places = list(members)
         prompt = input_ids_BT[places[0], : int(mask_BT[places[0]].int().argmax())].tolist()
         packed.append((prompt, [completions[place] for place in places]))
-    made = share_prompts(packed, 0)  # nothing looks at padding: any token will do
-    shared = SharedRows(**{field.name: getattr(made, field.name).to(mask_BT.device) for field in fields(made)})
-    chosen = shared.segments > 0  # row after row, so in the order of the completions
-    where = mask_BT.nonzero(as_tuple=True)
+    where = mask_BT.nonzero(as_tuple=True)  # row after row, so in the order of the completions
     return tuple(
-        torch.zeros(mask_BT.shape, dtype=values.dtype, device=values.device).index_put(where, values[chosen])
-        for values in shared_completion_logprobs(model, shared, temperature)
+        torch.zeros(mask_BT.shape, dtype=values.dtype, device=values.device).index_put(where, values)
+        for values in shared_completion_logprobs(model, share_prompts(packed).to(mask_BT.device), temperature)
     )

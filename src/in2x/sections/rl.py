@@ -43,6 +43,14 @@ class Alarms(Section):
     recent_batches: Count = 5
     """Batches that are averaged before they are compared with the first."""
 
+    def that_stop(self) -> dict:
+        """The settings with the warnings' bounds as they are by default: what a run's result may depend on."""
+        settings, default = self.model_dump(mode="json"), type(self)().model_dump(mode="json")
+        return {
+            name: value | {"warn": default[name]["warn"]} if isinstance(value, dict) else value
+            for name, value in settings.items()
+        }
+
 
 class Generation(Section):
     """What samples the rollouts: docs/generators.md."""
@@ -184,8 +192,8 @@ class RlSection(Training):
     mismatch_floor: Annotated[float, Field(ge=0)] | None = None
     mismatch_cap: Positive | None = None
     share_prompts: bool = False
-    """Compute a prompt once for its completions in a micro-batch: faster updates where prompts are the longer ones.
-    Changes rounding only. Refused where the model's attention takes no mask of ours, as with sliding windows."""
+    """Compute a prompt once for its completions in a micro-batch, and no padding: faster, in less memory. Changes
+    rounding only. Refused where the model's attention can't be told who sees whom, as with sliding windows."""
     min_group_std: Annotated[float, Field(ge=0)] = 1e-3
     """A group teaches something where a weighted component deviates by this share of its usual spread within a group,
     or only some of the completions pass the gates, and the rewards deviate by this much; the others are dropped."""
