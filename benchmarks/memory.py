@@ -1,6 +1,6 @@
 """The memory that `in2x check` forecasts for each stage that trains, beside the most that the stage held.
 
-    python benchmarks/memory.py --out benchmarks/results/memory.json          # about six minutes on a quiet core
+    python benchmarks/memory.py --out benchmarks/results/memory.json          # about nine minutes on a quiet core
     python benchmarks/memory.py --runs runs/tiny runs/small                   # only what the manifests of runs say
 
 Short stages of two models from random weights are run on the CPU, each in a process of its own, on the corpus of
@@ -43,6 +43,7 @@ num_test = 1000
 step_tokens = 2048
 micro_batch_tokens = {micro}
 optimizer = {{ name = "{optimizer}" }}
+dtype = "{dtype}"
 gradient_checkpointing = {checkpointing}
 scratch = {{ {scratch} }}
 phases = [{{ name = "only", tokens = 6144, context_tokens = 128, lr = 1e-3, mixture = {{ pairs = 1 }} }}]
@@ -53,6 +54,7 @@ num_rl = 100
 [sft]
 step_tokens = 2048
 micro_batch_tokens = {micro}
+dtype = "{dtype}"
 optimizer = {{ name = "{optimizer}" }}
 gradient_checkpointing = {checkpointing}
 measures = {{ by_domain = false, few_shot_segments = 0, retrieval_segments = 0, round_trip_segments = 0 }}
@@ -76,6 +78,8 @@ CASES = (
     {"model": "47 M", "optimizer": "adamw", "micro": 1024, "checkpointing": "false"},
     {"model": "47 M", "optimizer": "muon", "micro": 2048, "checkpointing": "false"},
     {"model": "47 M", "optimizer": "adamw", "micro": 2048, "checkpointing": "true"},
+    {"model": "47 M", "optimizer": "adamw", "micro": 1024, "checkpointing": "false", "dtype": "bfloat16"},
+    {"model": "47 M", "optimizer": "muon", "micro": 2048, "checkpointing": "false", "dtype": "bfloat16"},
 )
 
 
@@ -83,7 +87,7 @@ def measured(case: dict, folder: Path, corpus: Path | None) -> list[dict]:
     """Run the stages of a case in `folder`; forecast and peak of each that trains."""
     scratch = ", ".join(f"{key} = {value}" for key, value in MODELS[case["model"]].items())
     file = folder / "recipe.toml"
-    file.write_text(RECIPE.format(scratch=scratch, **case) + "[report]\n", encoding="utf-8")
+    file.write_text(RECIPE.format(scratch=scratch, **{"dtype": "float32"} | case) + "[report]\n", encoding="utf-8")
     if corpus and not (folder / "corpus").exists():
         shutil.copytree(corpus, folder / "corpus")
     overrides = [f"--folder={folder}"]
@@ -144,6 +148,7 @@ def main() -> int:
         print(f"case {number + 1} of {arguments.cases} is done", file=sys.stderr)
     for row in rows:
         what = row.get("run") or f"{row['model']}, {row['optimizer']}, {row['micro']}, {row['checkpointing']}"
+        what += f", {row['dtype']}" if "dtype" in row else ""
         print(f"{what:<28} {row['stage']:<9} {row['peak'] / 1e9:6.2f} GB  forecast {row['forecast'] / 1e9:6.2f} GB  "
               f"{row['ratio'] - 1:+.0%}")  # fmt: skip
     if arguments.out:

@@ -96,6 +96,30 @@ def test_parts_of_a_step_by_hand():
     assert memory.moment == "in a step"
     assert {part: held for part, held in memory.parts.items() if part != "fragments"} == expected
     assert memory.total == pytest.approx(1.1 * sum(expected.values()))
+    packed = training(section, SIZE, Load(128, 64, 1, 100), ONE).parts
+    tenth = sum(held for part, held in packed.items() if part != "fragments") / 10
+    assert packed["fragments"] == pytest.approx(tenth + 0.5 * packed["activations"])
+    on_gpu = training(section, SIZE, Load(128, 0, 1, 100), gpus("a10")).parts
+    assert on_gpu["fragments"] == pytest.approx(
+        0.1 * sum(expected[part] for part in ("gradients", "activations", "logits"))
+    )
+
+
+@pytest.mark.parametrize(("dtype", "size"), [("float32", 4), ("bfloat16", 2)])
+def test_muons_step_by_hand(dtype, size):
+    """Momenta in float32; the iterate, its multiple, a list of products and their stack, and two Gram matrices."""
+    section = SftSection(micro_batch_tokens=16, optimizer={"name": "muon"}, dtype=dtype)
+    wide = Shape("qwen3", 100, 640, 1728, 3, 4, 2, 16, 2048)
+    whole = ModelSize(wide.num_parameters, "a test", wide)
+    found = {
+        machine.device_type: training(section, whole, Load(16, 0, 1, 10), machine) for machine in (ONE, gpus("a10"))
+    }
+    copies = 4 * 640 * 1728 + size * (4 * 640 * 1728 + 2 * 640 * 640)
+    for memory in found.values():
+        assert memory.moment == "in the optimizer's step"
+        assert memory.parts["orthogonalisation"] == 2 * 3 * copies
+    assert "activations" not in found["cuda"].parts
+    assert found["cpu"].parts["activations"] == activation_bytes(wide, 16, 0, size == 2, False)
 
 
 def test_logits_stay_within_the_budget_and_a_trained_head_has_its_gradient_twice():

@@ -34,9 +34,12 @@ PROMPT_TOKENS = 64
 """Assumed of the longest prompts of a batch, template included."""
 FRAGMENTS = 0.1
 """Share of tensors that an allocator holds besides: fitted on a CPU (benchmarks/memory.py), assumed on a GPU."""
+ACTIVATION_FRAGMENTS = 0.5
+"""On a processor, of packed rows' activations, besides: blocks of many sizes that come and go. Fitted on two steps of a
+model of 47 M and one of 4 M in float32 and bfloat16 (docs/recipes.md)."""
 LASTING = ("weights", "optimizer", "running mean", "preference model", "reference policy", "engine", "runtime")
-MUON_COPIES = 4
-"""Of the matrices of one shape while they are orthogonalised."""
+ITERATION_COPIES = 4
+"""Of the matrices of one shape in Newton-Schulz's precision, beside their momenta in float32."""
 
 
 @dataclass(frozen=True)
@@ -150,6 +153,10 @@ def inference(size: ModelSize, machine: Machine, samples: Samples, num_models: f
     return _with_fragments(Memory("in generation", parts | {"runtime": machine.runtime_bytes}), machine)
 
 
+def _is_half(section, machine: Machine) -> bool:
+    return training_dtype(section.dtype, machine.device_type) == "bfloat16"
+
+
 def _is_parted(section, machine: Machine) -> bool:
     return section.sharding == "fsdp" and machine.num_devices > 1
 
@@ -191,7 +198,7 @@ def _gradients(section, size: ModelSize, load: Load, machine: Machine) -> float:
 
 def _step(section, size: ModelSize, load: Load, machine: Machine) -> Memory:
     """Forward and backward of one micro-batch."""
-    shape, half = size.shape, training_dtype(section.dtype, machine.device_type) == "bfloat16"
+    shape, half = size.shape, _is_half(section, machine)
     parts = _state(section, size, load, machine)
     parts["gradients"] = _gradients(section, size, load, machine)
     if shape is None:
@@ -207,7 +214,7 @@ def _step(section, size: ModelSize, load: Load, machine: Machine) -> Memory:
         tables = shape.head_parameters * (1 if shape.is_tied else 2)
         unparted = 2 * tables + 3 * shape.layer_parameters  # tables and two layers; gradients of tables and a layer
         parts["gathered"] = FLOAT * unparted
-    return _with_fragments(Memory("in a step", parts), machine)
+    return _with_fragments(Memory("in a step", parts), machine, load.packed_tokens > 0)
 
 
 def _between(section, size: ModelSize, load: Load, machine: Machine) -> Memory:
@@ -223,19 +230,29 @@ def _between(section, size: ModelSize, load: Load, machine: Machine) -> Memory:
 
 
 def _orthogonalisation(section, size: ModelSize, load: Load, machine: Machine) -> Memory:
-    """Muon's step: all matrices of one shape at once; gate and up are of one shape, in every layer."""
+    """Muon's step: all matrices of one shape at once; gate and up are of one shape, in every layer.
+
+    On a processor, what the activations stood in is still held: the allocator gives only large blocks back.
+    """
+    shape, half = size.shape, _is_half(section, machine)
     parts = _state(section, size, load, machine)
     parts["gradients"] = _gradients(section, size, load, machine)
-    matrices = 2 * size.shape.num_layers * size.shape.hidden_size * size.shape.intermediate_size
-    parts["orthogonalisation"] = FLOAT * MUON_COPIES * matrices
-    return _with_fragments(Memory("in the optimizer's step", parts), machine)
+    if not machine.is_gpu:
+        tokens, recomputed = load.micro_batch_tokens, section.gradient_checkpointing
+        parts["activations"] = activation_bytes(shape, tokens, load.packed_tokens, half, recomputed)
+    matrix = shape.hidden_size * shape.intermediate_size
+    gram = min(shape.hidden_size, shape.intermediate_size) ** 2
+    copies = FLOAT * matrix + (HALF if half else FLOAT) * (ITERATION_COPIES * matrix + 2 * gram)
+    parts["orthogonalisation"] = 2 * shape.num_layers * copies
+    return _with_fragments(Memory("in the optimizer's step", parts), machine, load.packed_tokens > 0)
 
 
-def _with_fragments(memory: Memory, machine: Machine) -> Memory:
+def _with_fragments(memory: Memory, machine: Machine, is_packed: bool = False) -> Memory:
     """With what the allocator holds and can't use: on a GPU of what comes and goes, on a CPU of everything."""
     lasting = LASTING if machine.is_gpu else ("runtime",)
     whole = sum(held for part, held in memory.parts.items() if part not in lasting)
-    return Memory(memory.moment, {**memory.parts, "fragments": FRAGMENTS * whole})
+    in_blocks = memory.parts.get("activations", 0.0) if is_packed and not machine.is_gpu else 0.0
+    return Memory(memory.moment, {**memory.parts, "fragments": FRAGMENTS * whole + ACTIVATION_FRAGMENTS * in_blocks})
 
 
 def _sampling_logits(shape: Shape) -> float:

@@ -1,4 +1,4 @@
-"""One run of the whole pipeline on the cipher language, shared by the probes."""
+"""The recipe of the probes, and one run of the whole pipeline on the cipher language, shared by most of them."""
 
 import pytest
 
@@ -94,7 +94,8 @@ num_segments = 200
 num_candidates = 8
 temperature = 0.5
 max_completion_tokens = 32
-
+"""
+REPORT = """
 [evaluate]
 num_resamples = 100
 num_samples = 5
@@ -104,15 +105,24 @@ num_samples = 5
 
 
 @pytest.fixture(scope="session")
-def cipher_run(tmp_path_factory, cipher):
+def cipher_run(tmp_path_factory, write_recipe):
     """The recipe of a complete run of all ten stages."""
-    folder = tmp_path_factory.mktemp("cipher")
-    cipher.write(folder / "cipher.tsv")
-    (folder / "cipher.toml").write_text(RECIPE.format(folder=folder), encoding="utf-8")
-    recipe = load(folder / "cipher.toml")
+    recipe = load(write_recipe(tmp_path_factory.mktemp("cipher"), REPORT))
     for name in recipe.stages:
         stages.run_stage(recipe, name)
     return recipe
+
+
+@pytest.fixture(scope="session")
+def write_recipe(cipher):
+    """Write the cipher language and its recipe into a folder; `more` tables follow those up to [translate]."""
+
+    def write(folder, more=""):
+        cipher.write(folder / "cipher.tsv")
+        (folder / "recipe.toml").write_text(RECIPE.format(folder=folder) + more, encoding="utf-8")
+        return folder / "recipe.toml"
+
+    return write
 
 
 @pytest.fixture(scope="session")

@@ -31,103 +31,39 @@ from in2x.cli import main
 sys.exit(main())
 """
 
-RECIPE = """
-seed = 3
-threads = 1
-
-[corpus]
-similarity = 1.0
-num_dev = 20
-num_test = 20
-max_held_out_group = 2
-sources = [{{ name = "cipher", kind = "tsv", path = "{folder}/cipher.tsv", columns = ["en", "ja"] }}]
-
-[pretrain]
-step_tokens = 512
-micro_batch_tokens = 128
-optimizer = {{ name = "muon" }}
-
-[pretrain.scratch]
-vocab_size = 380
-hidden_size = 48
-intermediate_size = 96
-num_layers = 2
-num_heads = 2
-num_kv_heads = 1
-head_dim = 24
-max_position_tokens = 256
-
-[[pretrain.phases]]
-name = "knowledge"
-tokens = 10_240
-context_tokens = 64
-lr = 4e-3
-mixture = {{ en = 0.4, ja = 0.4, pairs = 0.2 }}
-
-[[pretrain.phases]]
-name = "anneal"
-tokens = 2_048
-context_tokens = 64
-lr = 4e-3
-schedule = "linear"
-mixture = {{ pairs = 1.0 }}
-select = {{ pool_documents = 60, keep_fraction = 0.5 }}
-
-[instruct]
-num_sft = 360
-num_rl = 40
-tasks = {{ translate = 1.0 }}
-target_fraction = 1.0
-difficulty_shares = [1, 1, 1, 1, 1]
-
-[sft]
-lr = 4e-3
-step_tokens = 512
-context_tokens = 64
-micro_batch_tokens = 192
-optimizer = {{ name = "muon" }}
-
-[reward]
-lr = 1e-3
-num_pairs = 24
-max_completion_tokens = 32
-
-[rl]
-lr = 1e-4
-num_batches = 2
-batch_completions = 20
-mini_batch_completions = 10
-group_size = 4
-micro_batch_tokens = 192
-max_completion_tokens = 32
-length_buffer_tokens = 4
-dev_every_batches = 2
-num_dev = 10
-
-[merge]
-num_dev = 10
-num_saliency_segments = 4
-
-[translate]
-num_segments = 20
-num_candidates = 4
-max_completion_tokens = 32
-"""
+PHASE = "context_tokens = 64, lr = 4e-3"
+KNOWLEDGE = f"name = 'knowledge', tokens = 10_240, {PHASE}, mixture = {{ en = 0.4, ja = 0.4, pairs = 0.2 }}"
+SELECT = "select = { pool_documents = 60, keep_fraction = 0.5 }"
+ANNEAL = f"name = 'anneal', tokens = 2_048, {PHASE}, schedule = 'linear', mixture = {{ pairs = 1.0 }}, {SELECT}"
+CHANGES = {
+    "corpus": {"num_dev": 20, "num_test": 20},
+    "pretrain": {"micro_batch_tokens": 128, "phases": f"[{{ {KNOWLEDGE} }}, {{ {ANNEAL} }}]"},
+    "instruct": {"num_sft": 360, "num_rl": 40},
+    "sft": {"micro_batch_tokens": 192},
+    "reward": {"num_pairs": 24},
+    "rl": {
+        "lr": 1e-4, "num_batches": 2, "batch_completions": 20, "mini_batch_completions": 10, "group_size": 4,
+        "micro_batch_tokens": 192, "length_buffer_tokens": 4, "dev_every_batches": 2, "num_dev": 10,
+    },
+    "merge": {"num_dev": 10, "num_saliency_segments": 4},
+    "translate": {"num_segments": 20, "num_candidates": 4},
+}  # fmt: skip
+"""What is smaller than in the recipe of the other probes."""
+OVERRIDES = [f"--{stage}.{key}={value}" for stage, own in CHANGES.items() for key, value in own.items()]
 
 
 @pytest.fixture(scope="module")
-def one_and_two(tmp_path_factory, cipher):
+def one_and_two(tmp_path_factory, write_recipe):
     """The folders of the run by one process and by two."""
     folder = tmp_path_factory.mktemp("processes")
-    cipher.write(folder / "cipher.tsv")
-    (folder / "recipe.toml").write_text(RECIPE.format(folder=folder), encoding="utf-8")
+    file = write_recipe(folder)
     (folder / "launched.py").write_text(LAUNCHED.format(seconds=SECONDS), encoding="utf-8")
-    recipe = load(folder / "recipe.toml", [f"--folder={folder / 'one'}"])
+    recipe = load(file, [*OVERRIDES, f"--folder={folder / 'one'}"])
     for name in recipe.stages:
         stages.run_stage(recipe, name)
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
     done = subprocess.run(
-        [*launch, folder / "launched.py", "run", folder / "recipe.toml", f"--folder={folder / 'two'}"],
+        [*launch, folder / "launched.py", "run", file, *OVERRIDES, f"--folder={folder / 'two'}"],
         capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"}, timeout=SECONDS + 60,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
@@ -186,5 +122,5 @@ def test_both_translate_every_segment_with_every_system(one_and_two):
 
 
 def test_the_recipe_is_that_of_a_run_that_can_be_continued_by_one_process(one_and_two):
-    recipe = load(one_and_two[0].parent / "recipe.toml", [f"--folder={one_and_two[1]}"])
+    recipe = load(one_and_two[0].parent / "recipe.toml", [*OVERRIDES, f"--folder={one_and_two[1]}"])
     assert all(manifest(recipe.folder / stage)["status"] == "complete" for stage in recipe.stages)

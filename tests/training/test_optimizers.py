@@ -47,6 +47,36 @@ def test_muon_step_by_hand():
     torch.testing.assert_close(weight.detach(), expected)
 
 
+@pytest.mark.parametrize(("rank", "most", "cosine"), [(24, 0.04, 0.999), (4, 0.2, 0.98)])
+@pytest.mark.parametrize("tall", [False, True])
+def test_newton_schulz_in_bfloat16_finds_nearly_the_same_directions(rank, most, cosine, tall):
+    """Every product is rounded to 8 bits, which hides directions that are much weaker than others."""
+    generator = torch.Generator().manual_seed(0)
+    strong = torch.randn(24, rank, generator=generator) @ torch.randn(rank, 40, generator=generator)
+    noise = torch.randn(24, 40, generator=generator)
+    matrix = noise if rank == 24 else strong + 0.05 * noise
+    matrix = (matrix.T if tall else matrix)[None]
+    exact, half = orthogonalized(matrix), orthogonalized(matrix, torch.bfloat16)
+    assert half.dtype == torch.float32
+    assert 1e-3 < ((half - exact).norm() / exact.norm()).item() < most  # nearly 0: it would not have been in bfloat16
+    assert torch.cosine_similarity(half.flatten(), exact.flatten(), 0).item() > cosine
+
+
+def test_muon_in_bfloat16_keeps_weights_and_momentum_in_float32():
+    gradient = torch.randn(24, 40, generator=torch.Generator().manual_seed(5))
+    steps = {}
+    for dtype in (torch.float32, torch.bfloat16):
+        weight = nn.Parameter(torch.zeros(24, 40))
+        optimizer = Muon([{"params": [weight], "weight_decay": 0.0, "use_muon": True}], 1.0, (0.9, 0.95), 0.95, dtype)
+        weight.grad = gradient.clone()
+        optimizer.step()
+        steps[dtype] = weight.detach()
+        assert weight.dtype == optimizer.state[weight]["momentum"].dtype == torch.float32
+        assert torch.equal(optimizer.state[weight]["momentum"], torch.zeros(24, 40).lerp(gradient, 1 - 0.95))
+    difference = steps[torch.bfloat16] - steps[torch.float32]
+    assert 1e-3 < (difference.norm() / steps[torch.float32].norm()).item() < 0.04
+
+
 def test_muon_updates_have_the_size_of_adamws():
     weight = nn.Parameter(torch.zeros(32, 64))
     weight.grad = torch.randn(32, 64, generator=torch.Generator().manual_seed(3))

@@ -185,7 +185,7 @@ def test_conversations_and_single_turns_train_their_answers_alone(inputs, tokeni
         "id": ["a", "b"], "task": ["chat", "translate"], "prompt": ["", "What are you doing?"],
         "response": ["", "何してるの？"], "messages": [talk, None],
     })  # fmt: skip
-    one, other = sft.instruction_documents(frame, tokenizer, {"chat": 0, "translate": 1})
+    one, other = sft.instruction_documents(frame, tokenizer, ["chat", "translate"])
     assert tokenizer.decode(one.token_ids[one.loss_mask]) == "どうも！<|end|>どうも！<|end|>"
     assert tokenizer.decode(other.token_ids[other.loss_mask]) == "何してるの？<|end|>"
     assert (one.group, other.group, one.id, other.id) == (0, 1, "a", "b")
@@ -193,8 +193,9 @@ def test_conversations_and_single_turns_train_their_answers_alone(inputs, tokeni
 
 def test_epochs_are_those_of_the_table_one_after_the_other(inputs, tokenizer):
     frame = pl.read_parquet(inputs["instruct"] / "sft.parquet")
-    steps, tasks, _ = sft._steps(frame, tokenizer, sft_section(), "sft.parquet")
-    assert tasks == ["register", "translate"] and all(isinstance(rows, Rows) for rows in steps)
+    epochs = sft.by_epoch(frame["epoch"], sft.instruction_documents(frame, tokenizer))
+    steps, num_left_out = sft._steps(epochs, sft_section(), tokenizer.pad_token_id, "sft.parquet")
+    assert num_left_out == 0 and all(isinstance(rows, Rows) for rows in steps)
     order = [id.split("-")[1][0] for rows in steps for ids in rows.document_ids for id in ids]
     assert order == ["0"] * 24 + ["1"] * 24
 

@@ -20,20 +20,27 @@ def conversation_document(tokenizer, id: str, messages: Sequence[Message], group
     """The document of one conversation; it ends with the last assistant turn.
 
     Raises:
-        In2xError: naming the conversation: a message of another form, no assistant turn, a template that does not go on
-            from the messages before, or that does not close the assistant's turn with eos_token.
+        In2xError: as `turns` does.
     """
-    token_ids: list[int] = []
-    loss_mask: list[bool] = []
-    for text, is_trained in turns(tokenizer, id, messages):
-        piece = tokenizer.backend_tokenizer.encode(text, add_special_tokens=False).ids
-        token_ids += piece
-        loss_mask += [is_trained] * len(piece)
-    return Document(id, np.array(token_ids, np.int32), np.array(loss_mask), group)
+    pieces = conversation_pieces(tokenizer, id, messages)
+    loss_mask = np.repeat([is_trained for _, is_trained in pieces], [len(ids) for ids, _ in pieces])
+    return Document(id, np.concatenate([np.array(ids, np.int32) for ids, _ in pieces]), loss_mask, group)
+
+
+def conversation_pieces(tokenizer, id: str, messages: Sequence[Message]) -> list[tuple[list[int], bool]]:
+    """The token ids of every piece of `turns`, each with whether it is trained."""
+    encode = tokenizer.backend_tokenizer.encode
+    return [(encode(text, add_special_tokens=False).ids, is_trained)
+            for text, is_trained in turns(tokenizer, id, messages)]  # fmt: skip
 
 
 def turns(tokenizer, id: str, messages: Sequence[Message]) -> list[tuple[str, bool]]:
-    """The conversation as pieces of text, each with whether it is trained, in order."""
+    """The conversation as pieces of text, each with whether it is trained, in order.
+
+    Raises:
+        In2xError: naming the conversation: a message of another form, no assistant turn, a template that does not go on
+            from the messages before, or that does not close the assistant's turn with eos_token.
+    """
     plain = [_checked(tokenizer, id, number, message) for number, message in enumerate(messages)]
     places = [number for number, message in enumerate(plain) if message["role"] == "assistant"]
     if not places:

@@ -76,7 +76,8 @@ def orthogonalized(matrices: torch.Tensor, dtype: torch.dtype = torch.float32) -
     """Nearest semi-orthogonal matrices, roughly: singular values come out between 0.7 and 1.2.
 
     `matrices` has shape (batch, rows, columns); the quintic Newton-Schulz iteration runs in `dtype`. In bfloat16 the
-    result differs by about 1 %, which is little beside what the iteration leaves.
+    result differs by 2 to 3 % for random matrices, and by up to 18 % (a cosine of 0.98) for those that are nearly of
+    low rank, whose weak directions are lost in the rounding.
     """
     a, b, c = NEWTON_SCHULZ
     tall = matrices.size(-2) > matrices.size(-1)

@@ -1,13 +1,12 @@
 """The sft stage: next-token prediction of the responses, prompt tokens left out of the loss.
 
 Two epochs, each a different draw of instructions (arXiv 2508.14472, section on SFT), packed without attention across
-instructions. The cross-entropy can be taken on logits / temperature, and embeddings can be given noise (NEFTune). A row
-of sft.parquet is a prompt and its response; or a conversation, where a column `messages` (a list of role and content)
-is not null, of which every assistant turn is trained.
+instructions. The cross-entropy can be taken on logits / temperature, and embeddings can be given noise (NEFTune). The
+rows of sft.parquet are told in in2x.training.instructions.
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -21,11 +20,10 @@ from in2x.evaluation.retention import Sizes, measure
 from in2x.instruct.prompts import translation_prompt
 from in2x.model.isolation import refuse_leaks
 from in2x.model.loading import load_model, load_tokenizer, on_device, save_model
-from in2x.model.prompts import chat_turns
 from in2x.sections import SftSection
-from in2x.training.conversations import conversation_document
 from in2x.training.early_stop import EarlyStopping
 from in2x.training.groups import batches_with_groups, grouped_loss
+from in2x.training.instructions import instruction_documents, kept_documents, key_of
 from in2x.training.loop import Loop
 from in2x.training.metrics import progress_bar
 from in2x.training.neftune import noisy
@@ -38,8 +36,14 @@ def run(section: SftSection, folder: Path, inputs: Mapping[str, Path]) -> dict:
     torch.manual_seed(section.seed)
     tokenizer, model = load_tokenizer(inputs["pretrain"] / "model"), load_model(inputs["pretrain"] / "model")
     refuse_leaks(model)
-    instructions = pl.read_parquet(inputs["instruct"] / "sft.parquet")
-    steps, tasks, num_left_out = _steps(instructions, tokenizer, section, inputs["instruct"] / "sft.parquet")
+    file = inputs["instruct"] / "sft.parquet"
+    instructions = pl.read_parquet(file).sort("epoch", "id", maintain_order=True)
+    tasks = sorted(set(instructions["task"]))
+    documents = kept_documents(
+        instructions, tokenizer, tasks, folder / "documents.safetensors", key_of(tokenizer, file)
+    )
+    epochs = by_epoch(instructions["epoch"], documents)
+    steps, num_left_out = _steps(epochs, section, tokenizer.pad_token_id, file)
     data = load_data(inputs["corpus"])
     loop = Loop(model, section, learning_rate(section, len(steps)), len(steps), folder, tokenizer)
     stopping = EarlyStopping(section.early_stop, loop, tokenizer, data, folder) if section.early_stop else None
@@ -56,55 +60,35 @@ def run(section: SftSection, folder: Path, inputs: Mapping[str, Path]) -> dict:
     }
 
 
-def instruction_documents(
-    instructions: pl.DataFrame, tokenizer, groups: Mapping[str, int] | None = None
-) -> list[Document]:
-    """One document an instruction: the chat turn, with the response and its end token in the loss.
-
-    `groups` numbers the tasks; left out, every document is in group 0.
-    """
-    tasks = instructions["task"].to_list() if groups else [None] * len(instructions)
-    numbers = [groups[task] if groups else 0 for task in tasks]
-    conversations = instructions["messages"].to_list() if "messages" in instructions.columns else [None] * len(tasks)
-    single = instructions.filter(pl.Series([messages is None for messages in conversations], dtype=pl.Boolean))
-    encoded = zip(*chat_turns(tokenizer, single["prompt"], single["response"]), strict=True)
-    return [
-        _document(id, *next(encoded), number)
-        if messages is None
-        else conversation_document(tokenizer, id, messages, number)
-        for id, messages, number in zip(instructions["id"], conversations, numbers, strict=True)
-    ]
+def by_epoch(epochs: Iterable[int], documents: Iterable[Document]) -> dict[int, list[Document]]:
+    """The documents of each epoch, in their order."""
+    found: dict[int, list[Document]] = {}
+    for epoch, document in zip(epochs, documents, strict=True):
+        found.setdefault(epoch, []).append(document)
+    return found
 
 
-def _document(id: str, prompt: list[int], completion: list[int], group: int) -> Document:
-    mask = np.array([False] * len(prompt) + [True] * len(completion))
-    return Document(id, np.array(prompt + completion, np.int32), mask, group)
-
-
-def _steps(instructions: pl.DataFrame, tokenizer, section: SftSection, where: Path):
-    """The rows of every step, the tasks by group number, and how many instructions don't fit a row."""
-    tasks = instructions["task"].unique(maintain_order=True).sort().to_list()
-    numbers = {task: number for number, task in enumerate(tasks)}
+def _steps(epochs: Mapping[int, list[Document]], section: SftSection, pad_token_id: int, where: Path):
+    """The rows of every step, epoch after epoch, and how many documents don't fit a row."""
     rows_per_step = max(1, section.step_tokens // section.context_tokens)
     steps, num_left_out = [], 0
-    for (epoch,), own in instructions.sort("epoch", "id").group_by("epoch", maintain_order=True):
-        documents = instruction_documents(own, tokenizer, numbers)
+    for epoch, documents in epochs.items():
         fitting = [document for document in documents if len(document.token_ids) <= section.context_tokens]
         num_left_out += len(documents) - len(fitting)
-        rows = _epoch_rows(fitting, tokenizer, section, epoch)
+        rows = _epoch_rows(fitting, pad_token_id, section, epoch)
         starts = range(0, len(rows), rows_per_step)
         steps += [rows.take(range(start, min(start + rows_per_step, len(rows)))) for start in starts]
     if not steps:
         raise In2xError(
-            f"{where}: no instructions to train on: it has {len(instructions):,}, of which {num_left_out:,} are longer "
-            f"than sft.context_tokens, {section.context_tokens}"
+            f"{where}: no instructions to train on: it has {sum(map(len, epochs.values())):,}, of which "
+            f"{num_left_out:,} are longer than sft.context_tokens, {section.context_tokens}"
         )
-    return steps, tasks, num_left_out
+    return steps, num_left_out
 
 
-def _epoch_rows(documents: list[Document], tokenizer, section: SftSection, epoch: int) -> Rows:
+def _epoch_rows(documents: list[Document], pad_token_id: int, section: SftSection, epoch: int) -> Rows:
     """Packed rows of one epoch in the order that they are trained."""
-    rows = pack(documents, section.context_tokens, tokenizer.pad_token_id)
+    rows = pack(documents, section.context_tokens, pad_token_id)
     return rows.take(np.random.default_rng([section.seed, int(epoch)]).permutation(len(rows)))
 
 
