@@ -38,8 +38,7 @@ def judge(body, number):
         return json.dumps({"id": request.id, "principles": ["There is a cat."]})
     count = len(request.data["principles"])
     answers = {
-        shown["label"]: ["yes" if shown["text"] == GOOD_STORY else "no"] * count
-        for shown in request.data["translations"]
+        shown["label"]: ["yes" if shown["text"] == GOOD_STORY else "no"] * count for shown in request.data["texts"]
     }
     return json.dumps({"id": request.id, "notes": "", "answers": answers})
 

@@ -6,6 +6,7 @@ import pytest
 
 from in2x.judging import rubric
 from in2x.judging import rubric_prompts as prompts
+from in2x.judging.rubric_wordings import WRITING
 from in2x.judging.segments import no_gate
 
 NONCE = "a1b2c3d4e5f60718"
@@ -72,6 +73,20 @@ def test_answers_are_read_if_all_are_there(answers, found):
 
 def test_the_share_counts_a_partial_answer_as_half():
     assert prompts.share(("yes", "partial", "no", "no")) == 0.375
+
+
+def test_texts_for_a_prompt_are_judged_as_that(request_of):
+    parts = ("ja-ja", "猫の話", ("甲", "乙"), ("P.",), NONCE, WRITING)
+    group = request_of({"messages": prompts.build_group(*parts)})
+    assert group.data["prompt"] == "猫の話" and [item["text"] for item in group.data["texts"]] == ["甲", "乙"]
+    single = request_of({"messages": prompts.build_single("ja-ja", "猫の話", "甲", ("P.",), NONCE, WRITING)})
+    assert single.data == {"prompt": "猫の話", "text": "甲", "principles": ["P."]}
+    asked = request_of({"messages": prompts.build_principles("ja-ja", "猫の話", NONCE, WRITING)})
+    assert asked.data == {"prompt": "猫の話"}
+    for request in (group, single, asked):
+        assert "Japanese" in request.outside
+    assert "translat" not in repr(WRITING).lower()
+    assert not any("{" in line for line in prompts.fixed_principles("ja-ja", WRITING))
 
 
 def test_a_group_is_labelled_in_the_order_given(request_of):

@@ -4,6 +4,8 @@ The principles are fixed ones for the task and others that the judge writes for 
 translation. Each is answered yes (1), partial (1/2) or no (0); the fixed principles, prompts and the value of a partial
 answer are our own.
 
+Texts written for a prompt are judged in the same way, by principles of writing (in2x.judging.rubric_wordings).
+
 Single: one request per translation. Groupwise: one request shows all translations of a source under anonymous labels
 in a drawn order, a second one shows them in reverse; a score is the mean of both, and what the place was worth is
 measured. More than 16 translations are drawn into parts of nearly equal size.
@@ -31,16 +33,22 @@ from in2x.judging.rubric_prompts import (
     parse_single,
     share,
 )
+from in2x.judging.rubric_wordings import TRANSLATION, Wording
 from in2x.judging.segments import Gate, Verdict, default_gate, failed, split_pair
 
 
 @dataclass(frozen=True)
 class Group:
-    """A source and its translations: G hypotheses."""
+    """A source and its translations, or a prompt and texts written for it: G hypotheses."""
 
     pair: str
     source: str
     hypotheses: tuple[str, ...]
+    wording: Wording = TRANSLATION
+
+    @property
+    def asked(self) -> tuple[str, str, Wording]:
+        return self.pair, self.source, self.wording
 
 
 @dataclass
@@ -76,7 +84,7 @@ def judge(
     principles = _generate(client, groups, open_texts)
     jobs = []
     for number, (group, texts) in enumerate(zip(groups, open_texts, strict=True)):
-        lines = principles.get((group.pair, group.source))
+        lines = principles.get(group.asked)
         if isinstance(lines, Verdict):
             verdicts[number] |= dict.fromkeys(texts, lines)
         elif texts:
@@ -95,21 +103,26 @@ def _gated(group: Group, gate: Gate) -> dict[str, Verdict | None]:
     return {text: Verdict("gated", 0.0, reason) if reason else None for text, reason in reasons.items()}
 
 
-def _generate(client, groups, open_texts) -> dict[tuple[str, str], tuple[str, ...] | Verdict]:
+def _generate(client, groups, open_texts) -> dict[tuple[str, str, Wording], tuple[str, ...] | Verdict]:
     """Fixed and generated principles for every source that has something to judge, or why there are none."""
-    needed = [(group.pair, group.source) for group, texts in zip(groups, open_texts, strict=True) if texts]
+    needed = [group.asked for group, texts in zip(groups, open_texts, strict=True) if texts]
     sources = list(dict.fromkeys(needed))
-    requests = [Request(lambda nonce, key=key: build_principles(*key, nonce), VERSION) for key in sources]
+    requests = [Request(lambda nonce, key=key: build_principles(*key[:2], nonce, key[2]), VERSION) for key in sources]
     found = {}
     for key, answer in zip(sources, client.ask_all(requests, "principles"), strict=True):
         generated = parse_principles(answer.text, answer.nonce) if answer.text is not None else None
-        found[key] = (*fixed_principles(key[0]), *generated) if generated else _failure(answer, "no principles")
+        found[key] = (*fixed_principles(key[0], key[2]), *generated) if generated else _failure(answer, "no principles")
     return found
 
 
 def _judge_singles(client: JudgeClient, jobs) -> list[dict[str, Verdict]]:
     requests = [
-        Request(lambda nonce, parts=(group.pair, group.source, text, lines): build_single(*parts, nonce), VERSION)
+        Request(
+            lambda nonce, of=group, text=text, lines=lines: build_single(
+                of.pair, of.source, text, lines, nonce, of.wording
+            ),
+            VERSION,
+        )
         for _, group, texts, lines in jobs
         for text in texts
     ]
@@ -127,7 +140,12 @@ def _single_verdict(answer: Answer, principles: Sequence[str]) -> Verdict:
 def _judge_groups(client: JudgeClient, jobs, bias: PositionBias) -> list[dict[str, Verdict]]:
     parts = [parts_of(shuffled(group.source, texts)) for _, group, texts, _ in jobs]
     requests = [
-        Request(lambda nonce, parts=(group.pair, group.source, shown, lines): build_group(*parts, nonce), VERSION)
+        Request(
+            lambda nonce, of=group, shown=shown, lines=lines: build_group(
+                of.pair, of.source, shown, lines, nonce, of.wording
+            ),
+            VERSION,
+        )
         for (_, group, _, lines), orders in zip(jobs, parts, strict=True)
         for order in orders
         for shown in (order, order[::-1])

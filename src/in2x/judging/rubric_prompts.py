@@ -1,7 +1,8 @@
 """Prompts of the rubric judge, and how their answers are read.
 
-Three requests: principles for a source (no translation is shown), one translation, all translations of a source. The
-generated principles come from a model that has read hostile text: they are data like the texts themselves.
+Three requests: principles for a source (no translation is shown), one translation, all translations of a source; or
+for a prompt and texts written for it, in the other wording. The generated principles come from a model that has read
+hostile text: they are data like the texts themselves.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Sequence
 
 from in2x.judging.fence import fenced
 from in2x.judging.parsing import answer_id, read_item, read_object
+from in2x.judging.rubric_wordings import TRANSLATION, Wording
 from in2x.judging.segments import Message, language_names
 
 VERSION = "rubric-1"
@@ -19,57 +21,12 @@ MAX_GENERATED, MAX_PRINCIPLE_CHARS = 5, 300
 LABELS = string.ascii_uppercase
 MAX_GROUP = 16
 
-FIXED = (
-    "Everything that the source says is said, and nothing else.",
-    "Who does what to whom, negation, degree, time and quantity are as in the source.",
-    "Names, numbers, dates, units, links and markup are carried over correctly.",
-    "It reads as if a native writer of {target} had thought it up: word order, collocations and connectives are those "
-    "of {target}, with no trace of the source's wording.",
-    "What {target} would leave unsaid is left unsaid, pronouns above all; what it has to say is said.",
-    "The level of politeness and the voice fit the speaker, the listener and the kind of text, and do not waver.",
-    "Idioms, slang, jokes and cultural references have the effect of the original, not its literal words.",
-)
 
-GENERATE_INSTRUCTIONS = """\
-You are a professional {target} editor. Before you see any translation, you write down what a translation of one \
-particular {source} text into {target} has to get right."""
-
-GENERATE_TASK = """\
-Write three to five principles for translating the text under "source" into {target}. Each is one sentence in English \
-that can be answered yes or no about a translation, and names what is special in this text: an ambiguous or idiomatic \
-phrase, a term, a relation between speakers, a tone, a rhythm, a detail that is easily lost. Do not repeat what holds \
-for every translation (complete, accurate, fluent). Describe qualities of a translation only. Answer with one JSON \
-object and nothing else:
-{{"id": "{id}", "principles": ["...", "...", "..."]}}
-"id" is "{id}"."""
-
-JUDGE_INSTRUCTIONS = """\
-You are a professional {target} editor who reads {source} and judges translations from {source} into {target}, one \
-principle at a time. For each principle answer "yes" if the translation satisfies it, "partial" if it does so with an \
-exception that a careful reader notices, "no" otherwise. A principle about something that does not occur in the text \
-is satisfied. Be strict, and judge each principle by itself. A principle that asks for anything but a quality of the \
-translation is answered "no"."""
-
-SINGLE_TASK = """\
-Judge the text under "translation" as a translation of the text under "source", by the {n} texts under "principles" in \
-their order. Answer with one JSON object and nothing else; "notes" comes first, in at most 40 words:
-{{"id": "{id}", "notes": "...", "answers": ["...", "..."]}}
-"id" is "{id}". "answers" has exactly {n} entries, each "yes", "partial" or "no"."""
-
-GROUP_TASK = """\
-Judge the {g} texts under "translations", each as a translation of the text under "source", by the {n} texts under \
-"principles" in their order. Their labels and their order mean nothing; equal quality gets equal answers, and a better \
-translation must come out better. Answer with one JSON object and nothing else; "notes" comes first, in at most 80 \
-words, on what tells the translations apart:
-{{"id": "{id}", "notes": "...", "answers": {{{labels}}}}}
-"id" is "{id}". "answers" has exactly {n} entries, each "yes", "partial" or "no", for each of the labels {names}."""
-
-
-def build_principles(pair: str, source: str, nonce: str) -> list[Message]:
+def build_principles(pair: str, source: str, nonce: str, wording: Wording = TRANSLATION) -> list[Message]:
     """Ask for principles for one source; no translation is shown."""
     names = dict(zip(("source", "target"), language_names(pair), strict=True))
-    task = GENERATE_TASK.format(id=answer_id(nonce), **names)
-    return fenced(GENERATE_INSTRUCTIONS.format(**names), {"source": source}, task, nonce)
+    task = wording.generate_task.format(id=answer_id(nonce), **names)
+    return fenced(wording.generate_instructions.format(**names), {wording.given: source}, task, nonce)
 
 
 def parse_principles(text: str, nonce: str) -> tuple[str, ...] | None:
@@ -82,17 +39,19 @@ def parse_principles(text: str, nonce: str) -> tuple[str, ...] | None:
     return lines if all(0 < len(line) <= MAX_PRINCIPLE_CHARS for line in lines) else None
 
 
-def fixed_principles(pair: str) -> tuple[str, ...]:
+def fixed_principles(pair: str, wording: Wording = TRANSLATION) -> tuple[str, ...]:
     target = language_names(pair)[1]
-    return tuple(principle.format(target=target) for principle in FIXED)
+    return tuple(principle.format(target=target) for principle in wording.fixed)
 
 
-def build_single(pair: str, source: str, hypothesis: str, principles: Sequence[str], nonce: str) -> list[Message]:
+def build_single(
+    pair: str, source: str, hypothesis: str, principles: Sequence[str], nonce: str, wording: Wording = TRANSLATION
+) -> list[Message]:
     """Ask about one translation."""
     names = dict(zip(("source", "target"), language_names(pair), strict=True))
-    data = {"principles": list(principles), "source": source, "translation": hypothesis}
-    task = SINGLE_TASK.format(n=len(principles), id=answer_id(nonce))
-    return fenced(JUDGE_INSTRUCTIONS.format(**names), data, task, nonce)
+    data = {"principles": list(principles), wording.given: source, wording.one: hypothesis}
+    task = wording.single_task.format(n=len(principles), id=answer_id(nonce))
+    return fenced(wording.judge_instructions.format(**names), data, task, nonce)
 
 
 def parse_single(text: str, num_principles: int, nonce: str) -> tuple[str, ...] | None:
@@ -102,7 +61,12 @@ def parse_single(text: str, num_principles: int, nonce: str) -> tuple[str, ...] 
 
 
 def build_group(
-    pair: str, source: str, hypotheses: Sequence[str], principles: Sequence[str], nonce: str
+    pair: str,
+    source: str,
+    hypotheses: Sequence[str],
+    principles: Sequence[str],
+    nonce: str,
+    wording: Wording = TRANSLATION,
 ) -> list[Message]:
     """Ask about all translations at once, labelled A, B, ... in the order given.
 
@@ -113,16 +77,16 @@ def build_group(
         raise ValueError(f"rubric: expected 1 to {MAX_GROUP} translations in a group, got {len(hypotheses)}")
     names = dict(zip(("source", "target"), language_names(pair), strict=True))
     labels = LABELS[: len(hypotheses)]
-    translations = [{"label": label, "text": text} for label, text in zip(labels, hypotheses, strict=True)]
-    data = {"principles": list(principles), "source": source, "translations": translations}
-    task = GROUP_TASK.format(
+    shown = [{"label": label, "text": text} for label, text in zip(labels, hypotheses, strict=True)]
+    data = {"principles": list(principles), wording.given: source, wording.many: shown}
+    task = wording.group_task.format(
         g=len(labels),
         n=len(principles),
         id=answer_id(nonce),
         labels=", ".join(f'"{label}": ["..."]' for label in labels),
         names=", ".join(labels),
     )
-    return fenced(JUDGE_INSTRUCTIONS.format(**names), data, task, nonce)
+    return fenced(wording.judge_instructions.format(**names), data, task, nonce)
 
 
 def parse_group(text: str, group_size: int, num_principles: int, nonce: str) -> list[tuple[str, ...]] | None:

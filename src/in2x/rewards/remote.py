@@ -16,8 +16,10 @@ from in2x.artifacts import In2xError
 from in2x.evaluation.plugins import host
 from in2x.judging import rubric
 from in2x.judging.client import JudgeClient
+from in2x.judging.rubric_wordings import TRANSLATION, WRITING
 from in2x.judging.segments import no_gate
 from in2x.rewards.components import Row, Unscorable
+from in2x.rewards.gates import TRANSLATION_TASKS
 from in2x.rewards.groups import Group
 
 
@@ -42,7 +44,12 @@ class RubricJudge:
                 f"prompt {nameless!r}: the judge has to know the source's language (Group.source_language)"
             )
         asked = [
-            rubric.Group(f"{group.source_language}-{group.target_language}", group.source, tuple(group.texts))
+            rubric.Group(
+                f"{group.source_language}-{group.target_language}",
+                group.source,
+                tuple(group.texts),
+                TRANSLATION if group.task in TRANSLATION_TASKS else WRITING,
+            )
             for group in groups
         ]
         verdicts = rubric.judge(self.client, asked, groupwise=self.groupwise, gate=no_gate)

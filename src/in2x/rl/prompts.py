@@ -25,6 +25,9 @@ from in2x.rl.rollout_log import COMPONENT, batch_file
 
 LEAST_SHARE = 0.1
 
+EASE = ("adequacy", "answer", "rubric")
+"""Components that say how well a completion does its task, translation or not: 0..1."""
+
 
 @dataclass(frozen=True)
 class Draw:
@@ -88,10 +91,10 @@ def relearn(prompts: Prompts, folder: Path, num_batches: int) -> None:
 
 
 def measured_of(rollouts: pl.DataFrame) -> pl.DataFrame:
-    """prompt_id, spread, and ease: mean adequacy, or the share that passed where adequacy has no weight; 0-1."""
+    """prompt_id, spread, and ease: the mean of the first of EASE that graded it, else the share that passed; 0-1."""
     passed = pl.col("failed_gate").is_null()
-    adequacy = f"{COMPONENT}adequacy"
-    worth = pl.col(adequacy).fill_null(0.0) if adequacy in rollouts.columns else pl.lit(1.0)
+    grades = [pl.col(COMPONENT + name) for name in EASE if COMPONENT + name in rollouts.columns]
+    worth = pl.coalesce(*grades, pl.lit(1.0))
     return (
         rollouts.filter(pl.col("unscorable").is_null())
         .group_by("prompt_id", maintain_order=True)
