@@ -1,5 +1,6 @@
 """From groups to what is trained on: which groups teach, what is left out, and the advantages of the rest."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -163,6 +164,14 @@ def test_measures_of_a_batch_by_hand():
                 "unscorable_completions": 0, "completion_tokens": 3.0, "truncated_fraction": 0.25,
                 "temperature": 0.9}  # fmt: skip
     assert {name: measured[name] for name in expected} == expected
+
+
+def test_each_task_counts_in_the_logged_reward_by_its_own_weights():
+    groups = [group("a", [2, 4]), replace(group("b", [3, 3]), task="arithmetic"), group("c", [2, 2])]
+    found = rewarded([[0.0, 1.0]] * 3, {"adequacy": [[0.4, 0.6], [NAN, NAN], [0.1, 0.3]],
+                                        "answer": [[NAN, NAN], [0.0, 1.0], [NAN, NAN]]})  # fmt: skip
+    own = section(reward_weights={"adequacy": 1.0}, reward_task_weights={"arithmetic": {"answer": 2.0}})
+    assert batch_measures(sift(found, groups), own, 0.9)["reward"] == pytest.approx((0.35 * 2 + 1.0) / 3)
 
 
 def test_updates_are_averaged_and_the_weights_spread_follows_from_the_means():

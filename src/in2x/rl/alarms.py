@@ -132,7 +132,8 @@ def _component(batches: Sequence[Measured], section) -> Reading | None:
     if then is None or now is None or now <= then:
         return None
     falls = []
-    for name, weight in section.reward_weights.items():
+    of_tasks = {name: weight for own in section.reward_task_weights.values() for name, weight in own.items()}
+    for name, weight in (of_tasks | section.reward_weights).items():
         spread = _first(batches, f"spread/{name}", section)
         before, after = (_mean(some, f"component/{name}") for some in (batches[:first], batches[-recent:]))
         if weight and spread and before is not None and after is not None:

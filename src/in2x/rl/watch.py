@@ -17,18 +17,15 @@ STABILITY_BATCHES = 10
 def batch_measures(drawn: Drawn, section, temperature: float) -> dict[str, float]:
     """Means over the completions of a batch; raw components over those that passed the gates and were measured.
 
-    spread/<component>: mean over the groups of its std within a group; reward: the raw components' means by weight.
+    spread/<component>: mean over the groups of its std within a group; reward: the raw components' means by the
+    weights of their task.
     """
     components_PG, passed_PG = drawn.scored.components_PG, drawn.scored.passed_PG
     means = {name: _mean(values_PG) for name, values_PG in components_PG.items()}
     completions = [completion for group in drawn.groups for completion in group.completions]
     lost = [reason is not None for reason in drawn.scored.unscorable_P]
     return {
-        "reward": sum(
-            weight * means[name]
-            for name, weight in section.reward_weights.items()
-            if weight and np.isfinite(means.get(name, np.nan))
-        ),
+        "reward": _reward(drawn, section),
         **{f"component/{name}": value for name, value in means.items() if np.isfinite(value)},
         **{
             f"spread/{name}": float(stds_P(values_PG).mean())
@@ -47,6 +44,19 @@ def batch_measures(drawn: Drawn, section, temperature: float) -> dict[str, float
         "truncated_fraction": float(np.mean([not completion.finished for completion in completions])),
         "temperature": temperature,
     }
+
+
+def _reward(drawn: Drawn, section) -> float:
+    """The mean of the tasks' rewards, each counting for its prompts."""
+    tasks = np.array([group.task for group in drawn.groups])
+    total = 0.0
+    for task in dict.fromkeys(tasks.tolist()):
+        own_P = tasks == task
+        for name, weight in section.reward_task_weights.get(task, section.reward_weights).items():
+            mean = _mean(drawn.scored.components_PG[name][own_P]) if name in drawn.scored.components_PG else np.nan
+            if weight and np.isfinite(mean):
+                total += weight * mean * own_P.sum() / len(tasks)
+    return float(total)
 
 
 def update_means(updates: Sequence[Mapping[str, float]]) -> dict[str, float]:
