@@ -12,6 +12,7 @@ def test_one_process_is_the_main_one_and_waits_for_nobody():
     assert list(distributed.share(3)) == [0, 1, 2]
     distributed.barrier()
     distributed.start()
+    distributed.leave()
 
 
 def test_an_error_goes_through():

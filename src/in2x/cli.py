@@ -50,6 +50,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"{file or 'writing a file'}: {reason}. What was complete is kept: mend this and run the same command "
               "again to continue", file=sys.stderr)  # fmt: skip
         return 1
+    finally:
+        distributed.leave()
     return 0
 
 

@@ -28,7 +28,10 @@ def late(*arguments):
     return load_data(*arguments)
 pretrain.load_data = late
 from in2x.cli import main
-sys.exit(main())
+code = main()
+import torch.distributed
+assert not torch.distributed.is_initialized(), "gloo's threads may still run while the interpreter ends"
+sys.exit(code)
 """
 
 PHASE = "context_tokens = 64, lr = 4e-3"

@@ -109,6 +109,10 @@ def test_processes_that_meet_at_different_places_are_told_where(meetings):
         assert "process 0: worker.py:" in lines[1] and "process 1: worker.py:" in lines[2] and lines[1] != lines[2]
 
 
+def test_who_has_left_holds_no_connection_when_the_interpreter_ends(meetings):
+    assert all(found["left"] for found in meetings)
+
+
 def test_a_signal_to_one_process_stops_all_of_them(two, meetings):
     assert all(found["interrupted"].startswith("stopped after step 1 of 4") for found in meetings)
     assert json.loads((two / "interrupted/checkpoint/state.json").read_text())["step"] == 1

@@ -151,4 +151,6 @@ if __name__ == "__main__":
     distributed.start()
     run_cases(root, make_tokenizer())
     results = {"interrupted": interrupted(root / "interrupted"), **meetings(root)}
+    distributed.leave()
+    results["left"] = not torch.distributed.is_initialized()
     (root / f"meetings-{distributed.rank()}.json").write_text(json.dumps(results))
