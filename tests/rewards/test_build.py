@@ -43,8 +43,9 @@ def group(task="translate", reference=TEXTS[0], texts=TEXTS, **more):
 
 
 def test_everything_that_is_local_in_one_batch(tmp_path, inputs, tokenizer):
-    local = ("adequacy", "bleu", "embedding", "coverage", "reconstruction", "naturalness", "length", "relative_length", "repetition",
-             "numbers", "dates", "markup", "terms", "untranslated", "script", "register", "format")  # fmt: skip
+    local = ("adequacy", "bleu", "embedding", "coverage", "reconstruction", "naturalness", "length",
+             "relative_length", "repetition", "numbers", "dates", "markup", "terms", "untranslated", "script",
+             "register", "format")  # fmt: skip
     section = RlSection(
         reward_weights=dict.fromkeys(local, 1.0), reward_embedding_model=tmp_path / "lm",
         reward_expected_length="source", reward_cap_quantile=0.5,
@@ -70,7 +71,9 @@ def test_the_preference_model_in_bfloat16_orders_alike(inputs, tokenizer):
 
 def test_the_supervised_model_translates_back_into_each_source_language(inputs, tokenizer):
     section = RlSection(reward_weights={"reconstruction": 1.0})
-    back = Group("b", [1], "犬がいる。", None, "en", [Completion([7], [-1.0], "A dog.", True)] * 2, source_language="ja")
+    back = Group(
+        "b", [1], "犬がいる。", None, "en", [Completion([7], [-1.0], "A dog.", True)] * 2, source_language="ja"
+    )
     found = build_reward(section, tokenizer, inputs)([group(), back]).components_PG["reconstruction"]
     direct = load_reconstructor(inputs["sft"] / "model")
     expected = [direct.scores([("He goes to school.", text, "en") for text in TEXTS]),
