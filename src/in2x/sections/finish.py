@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from in2x.sections.common import Count, Fraction, Positive, StageSection
+from in2x.sections.common import Count, Fraction, NotNegative, Positive, StageSection
 from in2x.sections.pretrain import Measures
 
 
@@ -42,6 +42,11 @@ class TranslateSection(StageSection):
     num_pseudo_references: Count = 16
     """Samples of that model."""
     pseudo_reference_temperature: Positive = 0.7
+    reconstruction_weight: NotNegative = 0.0
+    """Points of the expected utility (chrF: of 100) that a nat per token of the source's log-likelihood is worth, by
+    the sft stage's model translating back (in2x.evaluation.reconstruction). 0 is off."""
+    reconstruction_keep: Count = 8
+    """Candidates of highest expected utility that are translated back."""
     plugin: str | None = None
     """The neural metric that is the utility: comet, metricx, or the path of a script (in2x.evaluation.plugins)."""
     plugin_python: Path | None = None

@@ -5,11 +5,9 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from in2x.sections.common import Count, Fraction, Positive, Schedule, Section
+from in2x.sections.common import Count, Fraction, NotNegative, Positive, Schedule, Section
 from in2x.sections.pretrain import Measures
 from in2x.sections.training import Training
-
-NotNegative = Annotated[float, Field(ge=0)]
 
 
 class Bounds(Section):
