@@ -1,4 +1,4 @@
-"""Norms and gated layers of Qwen, Llama and Mistral that keep less for the backward pass, and compute it in fewer steps.
+"""Norms and gated layers of Qwen, Llama and Mistral that keep less for the backward pass, in fewer steps.
 
 Autograd keeps the normed states beside the states themselves, and four arrays of a gated layer's width; here it is the
 states, and two. What is left out is computed again, element by element. Values are the same to the bit in float32;
