@@ -59,8 +59,15 @@ class _Linear(torch.autograd.Function):
         needs_x, needs_weight, needs_bias = ctx.needs_input_grad
         grad_NO = grad.reshape(-1, grad.shape[-1])
         grad_x = _product(grad, weight_OI.t(), None) if needs_x else None
-        grad_weight_OI = _product(grad_NO.t(), x.reshape(-1, x.shape[-1]).t(), None) if needs_weight else None
+        grad_weight_OI = _of_weight(grad_NO, x.reshape(-1, x.shape[-1])) if needs_weight else None
         return grad_x, grad_weight_OI, grad_NO.sum(0) if needs_bias else None
+
+
+def _of_weight(grad_NO: torch.Tensor, x_NI: torch.Tensor) -> torch.Tensor:
+    """dy^T x, its smaller side on the left: there a matrix that lies transposed is copied first, and not on the right."""
+    if grad_NO.shape[1] > x_NI.shape[1]:
+        return _product(x_NI.t(), grad_NO.t(), None).t().contiguous()
+    return _product(grad_NO.t(), x_NI.t(), None)
 
 
 def _applies(x: torch.Tensor, weight: torch.Tensor) -> bool:
