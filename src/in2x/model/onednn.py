@@ -64,7 +64,7 @@ class _Linear(torch.autograd.Function):
 
 
 def _of_weight(grad_NO: torch.Tensor, x_NI: torch.Tensor) -> torch.Tensor:
-    """dy^T x, its smaller side on the left: there a matrix that lies transposed is copied first, and not on the right."""
+    """dy^T x, its smaller side on the left: there, and not on the right, what lies transposed is copied."""
     if grad_NO.shape[1] > x_NI.shape[1]:
         return _product(x_NI.t(), grad_NO.t(), None).t().contiguous()
     return _product(grad_NO.t(), x_NI.t(), None)
