@@ -134,7 +134,7 @@ def test_groups_that_teach_nothing_are_refilled_within_a_bound(stage):
         return rewarded
 
     stage.reward = flat_for_some
-    without, refilled = stage.run("without"), stage.run("refilled", max_refills=2)
+    without, refilled = stage.run("without", max_refills=0), stage.run("refilled")
     for table in without.tables:
         assert table["prompt_id"].n_unique() == 4 and table["informative"].sum() < 16
     first = refilled.log[0]
@@ -174,7 +174,7 @@ def test_too_many_unscorable_groups_stop_the_run_and_name_the_evidence(stage):
 
     stage.reward = broken
     with pytest.raises(Alarmed) as caught:
-        stage.run("broken")
+        stage.run("broken", max_refills=0)
     message = str(caught.value)
     assert "75% of the groups could not be rewarded (rl.alarms.unscorable.stop is 0.5)" in message
     assert "batch-00001.parquet" in message and "no checkpoint had been written yet" in message

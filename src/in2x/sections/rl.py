@@ -95,7 +95,7 @@ class RlSection(Training):
     """Which prompts are drawn next, see in2x.rl.prompts."""
     start_competence: Annotated[float, Field(gt=0, le=1)] = 0.25
     """Of "easy-to-hard": the easiest share of the prompts that it begins with."""
-    max_refills: Annotated[int, Field(ge=0)] = 0
+    max_refills: Annotated[int, Field(ge=0)] = 2
     """Times that a batch draws fresh prompts for its groups that teach nothing, or could not be rewarded."""
     start_temperature: Positive = 1.0
     end_temperature: Positive = 0.7
