@@ -85,6 +85,7 @@ def _rl(recipe: Recipe, size: ModelSize, machine: Machine) -> Memory:
         engine = section.generator.gpu_memory_fraction * machine.memory_bytes
     if section.dev_every_batches:
         samples += (_samples(section.num_dev, 1, section.max_completion_tokens, machine),)
+    samples += _measured(section.measures, machine)
     load = Load(
         tokens,
         0,

@@ -17,8 +17,8 @@ from in2x.training.loop import Loop
 
 
 @pytest.fixture
-def stage(rl_stage, tmp_path, make_model, tokenizer, monkeypatch):
-    inputs = rl_stage.make_inputs(tmp_path / "inputs", make_model(seed=3), tokenizer)
+def stage(rl_stage, tmp_path, make_model, tokenizer, corpus, monkeypatch):
+    inputs = rl_stage.make_inputs(tmp_path / "inputs", make_model(seed=3), tokenizer, corpus)
     return rl_stage.RlStage(tmp_path, inputs, monkeypatch)
 
 
@@ -188,6 +188,9 @@ def test_too_many_unscorable_groups_stop_the_run_and_name_the_evidence(stage):
 def test_an_alarm_that_warns_lets_the_run_go_on_and_is_logged(stage, capsys):
     found = stage.run("warned", alarms={"truncated": {"warn": 0.01}})
     assert found.results["num_batches_with_alarms"] == 3
+    measured = found.results["measures"]
+    assert set(measured) == {"perplexity", "few_shot", "round_trip", "retrieval"}
+    assert measured["retrieval"]["num_segments"] == 5
     assert all("cut at max_completion_tokens" in line["alarms"][0] for line in found.log)
     assert "rl.alarms.truncated.warn is 0.01" in capsys.readouterr().out
 

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import polars as pl
 
+from in2x import distributed
 from in2x.artifacts import In2xError, read_json, write_parquet
 from in2x.decoding.generate import generate
 from in2x.decoding.selection import Reconstruct, choose_all
@@ -183,7 +184,10 @@ def _select(
         pseudo_references = [[completion.text for completion in samples] for samples in drawn]
     texts = [[completion.text for completion in samples] for samples in candidates]
     reconstruct = _reconstruct(systems, languages[0]) if section.reconstruction_weight else None
-    places = choose_all(section, texts, pseudo_references, test["source"].to_list(), languages[1], reconstruct)
+    sources = test["source"].to_list()
+    places = distributed.on_main(  # a plugin is started once, however many processes there are
+        lambda: choose_all(section, texts, pseudo_references, sources, languages[1], reconstruct)
+    )
     return [samples[place] for samples, place in zip(candidates, places, strict=True)]
 
 

@@ -1,4 +1,4 @@
-"""Norms and gated layers of Qwen3 and Llama that keep less for the backward pass, and compute it in fewer steps.
+"""Norms and gated layers of Qwen, Llama and Mistral that keep less for the backward pass, and compute it in fewer steps.
 
 Autograd keeps the normed states beside the states themselves, and four arrays of a gated layer's width; here it is the
 states, and two. What is left out is computed again, element by element. Values are the same to the bit in float32;
@@ -13,8 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-NORMS = ("Qwen3RMSNorm", "LlamaRMSNorm")
-GATED = ("Qwen3MLP", "LlamaMLP")
+FAMILIES = ("Qwen3", "Qwen2", "Llama", "Mistral")
+NORMS = tuple(f"{family}RMSNorm" for family in FAMILIES)
+GATED = tuple(f"{family}MLP" for family in FAMILIES)
 
 
 def use_fused(model: nn.Module) -> nn.Module:

@@ -45,6 +45,7 @@ from in2x.rl.window import Window, Windows, rest
 from in2x.sections import RlSection
 from in2x.training.checkpoints import last
 from in2x.training.loop import Loop
+from in2x.training.measures import measures_in_chat
 from in2x.training.metrics import console, progress_bar
 from in2x.training.schedule import learning_rate
 
@@ -99,6 +100,7 @@ def run(section: RlSection, folder: Path, inputs: Mapping[str, Path]) -> dict:
         "num_prompts": len(this.prompts.table),
         "num_batches_with_alarms": sum("alarms" in measured for measured in batches),
         "examples": examples(read_rollouts(folder)),
+        "measures": measures_in_chat(loop.model, this.tokenizer, inputs["corpus"], section.measures, section.seed),
     }
 
 

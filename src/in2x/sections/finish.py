@@ -6,6 +6,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from in2x.sections.common import Count, Fraction, NotNegative, Positive, StageSection
+from in2x.sections.pretrain import Measures
 
 
 class MergeSection(StageSection):
@@ -16,6 +17,8 @@ class MergeSection(StageSection):
     """OBIM: fractions of every tensor that each checkpoint may claim; what none claims falls back to SFT."""
     num_saliency_segments: Count = 256
     num_dev: Count = 500
+    measures: Measures = Measures(by_domain=False)
+    """Of the merged model, as after SFT."""
     max_completion_tokens: Count = 64
     batch_size: Count = 256
 

@@ -6,6 +6,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from in2x.sections.common import Count, Fraction, NotNegative, Positive, Schedule, Section
+from in2x.sections.pretrain import Measures
 from in2x.sections.training import Training
 
 
@@ -200,6 +201,8 @@ class RlSection(Training):
     dev_every_batches: Annotated[int, Field(ge=0)] = 10
     """Translate `num_dev` development segments so often, for the log; 0 is never."""
     num_dev: Count = 200
+    measures: Measures = Measures(by_domain=False)
+    """Measured once, after training, as after SFT."""
     keep_checkpoints: Count = 2
     """Snapshots kept for merging, evenly spaced, the last one included."""
 

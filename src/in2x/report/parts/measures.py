@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from in2x.report.folders import Run
 from in2x.report.markup import Html, element, fixed, fold, join, number, percent, table
 from in2x.report.plots import Line, line_chart
 
@@ -75,10 +76,16 @@ def _retrieval(rows: Sequence[Row]) -> list[Html]:
     return charts
 
 
-def after_training(found: Mapping[str, Any]) -> Html | None:
-    """The same of a stage that is measured once, folded."""
+def after_training(found: Mapping[str, Any], base: Mapping[str, Any]) -> Html | None:
+    """The same of a stage that is measured once, folded, below its forgetting; `base`: perplexities of the base."""
+    line = forgetting(base, [("after", found.get("perplexity") or {})], next(iter(base), ""))
     shown = measures([("after", found)]) if found else None
-    return fold("Translation and alignment on held-out text", shown) if shown else None
+    return join([line, fold("Translation and alignment on held-out text", shown) if shown else None])
+
+
+def base_perplexity(run: Run) -> Mapping[str, Any]:
+    """Of the model that pre-training began with; of one from random weights there is none."""
+    return run["pretrain"].results.get("base_perplexity") or {}
 
 
 def _line(name: str, values: Sequence[Any]) -> Line:

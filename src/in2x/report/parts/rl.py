@@ -21,6 +21,7 @@ from in2x.report.markup import (
     table,
     words,
 )
+from in2x.report.parts.measures import after_training, base_perplexity
 from in2x.report.parts.rollouts import browser
 
 MAX_ALARMS = 20
@@ -42,6 +43,7 @@ def render(run: Run) -> Html:
     return join([
         facts((name, value) for name, value in figures if value not in (None, "–")),
         note(said) if said else None,
+        after_training(results.get("measures") or {}, base_perplexity(run)),
         _alarms(log),
         curves("rl", log) or note("No steps were logged."),
         browser(stage.folder, _updates(section)) or _examples(results.get("examples") or []),
