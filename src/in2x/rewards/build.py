@@ -76,10 +76,12 @@ def _preference(section, folder: Path, tokenizer) -> tuple:
     import torch
 
     from in2x.model.loading import on_device
+    from in2x.model.precision import training_dtype
     from in2x.rewards import naturalness
 
-    model = naturalness.load(folder).to(getattr(torch, section.reward_preference_dtype))
-    return on_device(model), tokenizer
+    model = on_device(naturalness.load(folder))
+    dtype = training_dtype(section.reward_preference_dtype, model.device.type)
+    return model.to(getattr(torch, dtype)), tokenizer
 
 
 def _embedder(section, corpus: Path):

@@ -129,8 +129,9 @@ class RlSection(Training):
     """The components whose gains are capped."""
     reward_expected_length: Literal["reference", "source"] = "reference"
     """What the component relative_length is relative to: the reference, or what the source's length lets expect."""
-    reward_preference_dtype: Literal["float32", "bfloat16"] = "float32"
-    """Arithmetic of the preference model where it scores rollouts; bfloat16 takes less than half of the time."""
+    reward_preference_dtype: Literal["auto", "float32", "bfloat16"] = "float32"
+    """Arithmetic of the preference model where it scores rollouts. "auto" is bfloat16 where the machine multiplies it
+    itself, as for dtype: about twice as fast, and what it changes is measured in docs/rewards.md."""
     reward_embedding_model: Path | None = None
     """Folder of the model whose hidden states the component embedding compares, such as the policy's base."""
     reward_judge_url: str = ""
