@@ -44,6 +44,7 @@ def build_reward(section, tokenizer, inputs: Mapping[str, Path]) -> TranslationR
         task_weights=section.reward_task_weights,
         cap=_cap(section),
         max_unscorable_fraction=section.reward_max_unscorable_fraction,
+        with_spans=section.span_credit > 0,
         guards=section.reward_guards,
     )
 

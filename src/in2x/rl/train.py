@@ -32,6 +32,7 @@ from in2x.rl.alarms import Alarmed, alarms, evidence
 from in2x.rl.algorithms import ALGORITHMS
 from in2x.rl.anchors import SftAnchor, reference_of, sft_anchor
 from in2x.rl.checks import refuse_long_prompts, unread
+from in2x.rl.credit import credit, credit_measures
 from in2x.rl.draw import advantages, draw, temperature
 from in2x.rl.entropy import next_coefficient
 from in2x.rl.history import History
@@ -159,6 +160,7 @@ def make_window(this: Run, batch: int) -> Window:
         lambda prompts, first_key: sample(prompts, first_key=first_key), this.reward, this.prompts, section, batch
     )
     advantages_PG = advantages(drawn, section)
+    weights = credit(drawn, advantages_PG, this.tokenizer, section.span_credit) if section.span_credit else None
     with loop.precision():  # as in the updates, or the ratios would start away from 1
         rollouts = collate(
             drawn.groups,
@@ -170,9 +172,11 @@ def make_window(this: Run, batch: int) -> Window:
             section.micro_batch_tokens,
             this.reference,
             section.share_prompts,
+            weights,
         )
     write_parquet(rollout_table(drawn, advantages_PG, batch + 1), batch_file(this.folder, batch + 1))
-    window = Window(batch, rollouts, batch_measures(drawn, section, now))
+    measured = batch_measures(drawn, section, now) | ({} if weights is None else credit_measures(drawn, weights))
+    window = Window(batch, rollouts, measured)
     this.windows.save(window)
     return window
 

@@ -154,6 +154,9 @@ class RlSection(Training):
     """-1 for a metric of which less is better, such as MetricX."""
     reward_clip: tuple[float, float] | None = None
     """Rewards are kept within; in units of the rewards, which are sums of standardised components."""
+    span_credit: Fraction = 0.0
+    """Share of a completion's blame that its tokens take alone which a component found fault with, and of its praise
+    that they lose (docs/rl.md); 0 is off."""
     length_corrected: bool = False
     """Divide rewards by the completions' tokens; in translation that pays for omission."""
     advantage: (
