@@ -79,6 +79,19 @@ def test_a_run_stopped_inside_a_window_goes_on_as_if_it_had_not(stage, after_upd
     assert not (stage.root / "stopped" / "windows").exists()
 
 
+def test_the_reward_is_closed_when_the_stage_ends_also_by_an_error(stage):
+    stage.run("whole", num_batches=1)
+    assert stage.num_closed == 1
+
+    def broken(groups):
+        raise RuntimeError("the reward fell over")
+
+    stage.reward = broken
+    with pytest.raises(RuntimeError, match="fell over"):
+        stage.run("broken", num_batches=1)
+    assert stage.num_closed == 2
+
+
 def with_spans(plain):
     """The reward finds fault with the second half of every other completion's text."""
 

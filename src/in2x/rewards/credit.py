@@ -60,4 +60,3 @@ def token_weights(severities_N: np.ndarray, advantage: float, share: float) -> n
         return np.ones(len(severities_N))
     weights_N = aimed_N / aimed_N.mean()
     return (1 - share) + share * weights_N if advantage < 0 else weights_N
-

@@ -24,7 +24,7 @@ PHRASE = re.compile(
     r"[^はがをにでともへの、。！？\s]*[はがをにでともへの、]|[^はがをにでともへの、。！？\s]+[。！？]?|[。！？\s]+"
 )
 
-CPU_TOKENS, GPU_TOKENS = 4096, 1 << 17
+CPU_TOKENS, GPU_TOKENS = 2048, 1 << 17
 """Tokens of one forward pass, padding included: on a processor so many that they stay in its cache."""
 
 

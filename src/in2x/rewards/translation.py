@@ -113,6 +113,13 @@ class TranslationReward:
         spans = self._spans(groups, passed_PG, weights_P) if self.with_spans else {}
         return Rewarded(composed, components_PG, failures_PG, unscorable, spans)
 
+    def close(self) -> None:
+        """End the processes, and close the files, of what other processes answer."""
+        if self.resources.estimator is not None:
+            self.resources.estimator.close()
+        if self.resources.judge is not None:
+            self.resources.judge.close()
+
     def _spans(self, groups, passed_PG: np.ndarray, weights_P) -> dict[str, dict[tuple[int, int], list[Span]]]:
         return {
             name: {

@@ -28,7 +28,9 @@ def credit_measures(drawn: Drawn, found: dict[tuple[int, int], np.ndarray]) -> d
     """
     number = sum(len(group.completions) for group in drawn.groups)
     moved = [np.abs(weights_N - 1).mean() / 2 for weights_N in found.values()]
-    return {"span_fraction": len(drawn.scored.spans) / number} | ({"credit_moved": float(np.mean(moved))} if moved else {})
+    return {"span_fraction": len(drawn.scored.spans) / number} | (
+        {"credit_moved": float(np.mean(moved))} if moved else {}
+    )
 
 
 def _offsets(tokenizer, token_ids: list[int]) -> list[tuple[int, int]]:

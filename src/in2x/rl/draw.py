@@ -5,7 +5,8 @@ Legend: P groups drawn, refills included; G group size.
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -27,7 +28,8 @@ class Scored:
 
     rewards_PG: finite, also where nothing could be said; components_PG: raw, NaN where a gate failed; failures_PG: the
     failed gates' reasons; unscorable_PG: completions that a component failed on; unscorable_P: why a group has fewer
-    than two others, None where it has them; spans: (p, g) -> where components found fault, if they were asked.
+    than two others, None where it has them; spans: (p, g) -> where components found fault, if they were asked;
+    unscorable_counts: component -> reason -> completions.
     """
 
     rewards_PG: np.ndarray
@@ -36,6 +38,7 @@ class Scored:
     unscorable_P: list[str | None]
     unscorable_PG: np.ndarray
     spans: dict[tuple[int, int], list[Span]] = field(default_factory=dict)
+    unscorable_counts: dict[str, dict[str, int]] = field(default_factory=dict)
 
     @property
     def passed_PG(self) -> np.ndarray:
@@ -120,6 +123,7 @@ def scored(rewarded: Rewarded) -> Scored:
         [reasons.get(p) if lost_P[p] else None for p in range(len(lost_P))],
         unscorable_PG,
         {place: found for place, found in spans.items() if found},
+        rewarded.unscorable_counts(),
     )
 
 
@@ -143,7 +147,16 @@ def joined(parts: list[Scored]) -> Scored:
             for start, part in zip(starts, parts, strict=False)
             for (p, g), spans in part.spans.items()
         },
+        _added(part.unscorable_counts for part in parts),
     )
+
+
+def _added(parts: Iterable[Mapping[str, Mapping[str, int]]]) -> dict[str, dict[str, int]]:
+    total: dict[str, Counter] = {}
+    for part in parts:
+        for name, reasons in part.items():
+            total.setdefault(name, Counter()).update(reasons)
+    return {name: dict(reasons) for name, reasons in total.items()}
 
 
 def sifted(groups: list[Group], found: Scored, section, num_refills: int) -> Drawn:

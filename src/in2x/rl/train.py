@@ -28,6 +28,7 @@ from in2x.generators import Generator, make_generator
 from in2x.model.fused import use_fused
 from in2x.model.loading import load_model, load_tokenizer, on_device, save_model
 from in2x.rewards.build import build_reward
+from in2x.rewards.translation import TranslationReward
 from in2x.rl.alarms import Alarmed, alarms, evidence
 from in2x.rl.algorithms import ALGORITHMS
 from in2x.rl.anchors import SftAnchor, reference_of, sft_anchor
@@ -59,7 +60,7 @@ class Run:
     loop: Loop
     tokenizer: object
     prompts: Prompts
-    reward: Callable
+    reward: TranslationReward
     reference: Callable | None
     sft: SftAnchor | None
     history: History
@@ -73,6 +74,15 @@ class Run:
 
 def run(section: RlSection, folder: Path, inputs: Mapping[str, Path]) -> dict:
     this = start(section, folder, inputs)
+    try:
+        return train(this, inputs)
+    finally:
+        this.reward.close()
+
+
+def train(this: Run, inputs: Mapping[str, Path]) -> dict:
+    """Take the batches that are left, save the model; returns the results of the stage."""
+    section, folder = this.section, this.folder
     loop, done = this.loop, this.loop.step // this.updates_per_batch
     places = range(1, section.keep_checkpoints + 1)
     keep_at = {round(place * section.num_batches / section.keep_checkpoints) for place in places}
