@@ -295,6 +295,31 @@ def test_clip_cov_takes_the_gradient_of_its_tokens_and_nothing_else(full_fields,
 
 
 @every_algorithm
+def test_credit_moves_the_push_among_a_completions_tokens_and_nothing_else(off_policy_fields, name):
+    """d loss / d logprob of every token is multiplied by its weight: an advantage of its own, with the same ratio."""
+    credit_BT = torch.rand(off_policy_fields["logprobs_BT"].shape, generator=torch.Generator().manual_seed(2)).double()
+    given, gradient_BT = policy_gradient(name, off_policy_fields | {"credit_BT": credit_BT}, bare(name))
+    plain, plain_gradient_BT = policy_gradient(name, off_policy_fields, bare(name))
+    torch.testing.assert_close(given.loss, plain.loss)
+    torch.testing.assert_close(gradient_BT, credit_BT * plain_gradient_BT)
+    assert metric_means(given.metrics) == pytest.approx(metric_means(plain.metrics))
+    ones, ones_gradient_BT = policy_gradient(
+        name, off_policy_fields | {"credit_BT": torch.ones_like(credit_BT)}, bare(name)
+    )
+    torch.testing.assert_close(ones_gradient_BT, plain_gradient_BT)
+
+
+@every_algorithm
+def test_credit_is_for_the_policy_term_alone(full_fields, name):
+    settings = ALGORITHMS[name].settings(kl_coefficient=0.3, entropy_coefficient=0.2)
+    silent = full_fields | {"advantages_B": torch.zeros_like(full_fields["advantages_B"])}
+    _, plain = loss_and_gradients(name, silent, settings)
+    _, given = loss_and_gradients(name, silent | {"credit_BT": torch.full_like(silent["logprobs_BT"], 5.0)}, settings)
+    for one, other in zip(given, plain, strict=True):
+        torch.testing.assert_close(one, other)
+
+
+@every_algorithm
 def test_kl_cov_pulls_its_tokens_back_to_the_old_policy(full_fields, name):
     chosen_BT = full_fields["high_covariance_BT"]
     log_ratio_BT = full_fields["logprobs_BT"] - full_fields["old_logprobs_BT"]

@@ -50,6 +50,7 @@ class LossInputs:
     ref_logprobs_BT: Tensor | None = None  # frozen reference
     sampling_logprobs_BT: Tensor | None = None  # as reported by the generator, whichever it is
     high_covariance_BT: Tensor | None = None  # bool: the tokens of entropy.high_covariance
+    credit_BT: Tensor | None = None  # weights of the tokens in their completion's policy term, mean 1: in2x.rl.credit
 
     def __post_init__(self) -> None:
         _check_tensors(self)
@@ -86,6 +87,7 @@ _FLOATS = (
     "entropy_BT",
     "ref_logprobs_BT",
     "sampling_logprobs_BT",
+    "credit_BT",
 )
 _BOOLS = ("completion_mask_BT", "high_covariance_BT")
 _FLOAT_DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)

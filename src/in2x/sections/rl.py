@@ -128,8 +128,9 @@ class RlSection(Training):
     """The components whose gains are capped."""
     reward_expected_length: Literal["reference", "source"] = "reference"
     """What the component relative_length is relative to: the reference, or what the source's length lets expect."""
-    reward_preference_dtype: Literal["float32", "bfloat16"] = "float32"
-    """Arithmetic of the preference model where it scores rollouts; bfloat16 takes less than half of the time."""
+    reward_preference_dtype: Literal["auto", "float32", "bfloat16"] = "float32"
+    """Arithmetic of the preference model where it scores rollouts. "auto" is bfloat16 where the machine multiplies it
+    itself, as for dtype: about twice as fast, and what it changes is measured in docs/rewards.md."""
     reward_embedding_model: Path | None = None
     """Folder of the model whose hidden states the component embedding compares, such as the policy's base."""
     reward_judge_url: str = ""
@@ -152,6 +153,9 @@ class RlSection(Training):
     """-1 for a metric of which less is better, such as MetricX."""
     reward_clip: tuple[float, float] | None = None
     """Rewards are kept within; in units of the rewards, which are sums of standardised components."""
+    span_credit: Fraction = 0.0
+    """Share of a completion's blame that its tokens take alone which a component found fault with, and of its praise
+    that they lose (docs/rl.md); 0 is off."""
     length_corrected: bool = False
     """Divide rewards by the completions' tokens; in translation that pays for omission."""
     advantage: (
