@@ -1,6 +1,8 @@
 """A function of logits, computed for so many rows at a time that the logits stay within a budget.
 
-Below the budget nothing is chunked. Above it there are three ways, all exact up to the order of summation:
+Below the budget no logits are computed twice: values by row are made block by block on a CPU, where one large array of
+logits would want a copy of its own in the backward pass, and a hole of its size between what lives longer. Above the
+budget there are three ways, all exact up to the order of summation:
     - without a gradient: one chunk after the other;
     - a sum: its gradient is computed along with it, chunk by chunk, as in Liger Kernel (Hsu et al., arXiv 2410.10989),
       and only multiplied in the backward pass, so that no logits are computed twice;
@@ -16,13 +18,18 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from in2x.model.onednn import OneDnnLinear, linear
+from in2x.model.onednn import OneDnnLinear, is_hooked, linear
 
 LOGITS_BUDGET = 8_000_000
 """Logits (rows x vocabulary) computed at once: 32 MB in float32, and a few times that for what is made of them.
 
 Just below the 32 MiB from which glibc maps every allocation anew: page faults then take as long as the arithmetic.
 """
+
+BLOCK = {"cpu": 2**20}
+"""Logits of one block, where all of them together are within the budget; on other devices they are one block."""
+WHOLE = 64
+"""Rows of a block are a multiple, where that is possible: every shape costs code of its own (in2x.model.prefixes)."""
 
 
 def by_chunks(head: nn.Module, hidden_ND: Tensor, targets_N: Tensor, measure: Callable, summed: bool = False):
@@ -32,9 +39,10 @@ def by_chunks(head: nn.Module, hidden_ND: Tensor, targets_N: Tensor, measure: Ca
     """
     rows = max(1, LOGITS_BUDGET // _vocabulary(head))
     if len(hidden_ND) <= rows:
-        return measure(head(hidden_ND), targets_N)
+        size = len(hidden_ND) if summed else _block_rows(head, hidden_ND)
+        return _one_by_one(head, hidden_ND, targets_N, measure, size, summed, again=False)
     if not (torch.is_grad_enabled() and _is_linear(head)):
-        return _one_by_one(head, hidden_ND, targets_N, measure, rows, summed)
+        return _one_by_one(head, hidden_ND, targets_N, measure, rows, summed, again=torch.is_grad_enabled())
     function = _Summed if summed else _ByRow
     return function.apply(hidden_ND, head.weight, head.bias, targets_N, measure, rows)
 
@@ -46,18 +54,26 @@ def _vocabulary(head: nn.Module) -> int:
 
 def _is_linear(head: nn.Module) -> bool:
     """Whether head(x) is weight x + bias, and nothing else happens."""
-    hooked = head._forward_hooks or head._forward_pre_hooks or head._backward_hooks
-    return type(head) in (nn.Linear, OneDnnLinear) and not hooked
+    return type(head) in (nn.Linear, OneDnnLinear) and not is_hooked(head)
 
 
-def _one_by_one(head, hidden_ND, targets_N, measure, rows: int, summed: bool):
-    """Through the head itself; where a gradient is wanted, each chunk is checkpointed."""
+def _block_rows(head: nn.Module, hidden_ND: Tensor) -> int:
+    if hidden_ND.device.type not in BLOCK:
+        return len(hidden_ND)
+    rows = max(1, BLOCK[hidden_ND.device.type] // _vocabulary(head))
+    return rows // WHOLE * WHOLE or rows
+
+
+def _one_by_one(head, hidden_ND, targets_N, measure, rows: int, summed: bool, again: bool):
+    """Through the head itself, so many rows at a time; `again`: each chunk is checkpointed."""
 
     def whole(hidden, targets):
         return measure(head(hidden), targets)
 
+    if len(hidden_ND) <= rows and not again:
+        return whole(hidden_ND, targets_N)
     parts = [
-        checkpoint(whole, hidden, targets, use_reentrant=False) if torch.is_grad_enabled() else whole(hidden, targets)
+        checkpoint(whole, hidden, targets, use_reentrant=False) if again else whole(hidden, targets)
         for hidden, targets in zip(hidden_ND.split(rows), targets_N.split(rows), strict=True)
     ]
     return sum(parts) if summed else _joined(parts)
