@@ -77,6 +77,7 @@ class LossInputs:
     def with_gradient_times(self, factors_BT: Tensor) -> Self:
         """The same values, but what flows back through a token's log-probability is multiplied by its factor."""
         fixed_BT = self.logprobs_BT.detach()
+        factors_BT = factors_BT.masked_fill(~self.completion_mask_BT, 0.0)
         return dataclasses.replace(self, logprobs_BT=fixed_BT + factors_BT * (self.logprobs_BT - fixed_BT))
 
 
