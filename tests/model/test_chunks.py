@@ -159,6 +159,7 @@ def test_blocks_within_the_budget(monkeypatch, make_head):
 def test_rows_of_a_block(monkeypatch, logits, rows):
     """A multiple of 64 where that many are allowed, and never none."""
     monkeypatch.setattr(chunks, "BLOCK", {"cpu": logits})
+    monkeypatch.setattr(chunks, "WHOLE", 64)
     assert chunks._block_rows(nn.Linear(2, 6144), torch.zeros(1000, 2)) == rows
 
 
