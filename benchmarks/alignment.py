@@ -27,6 +27,7 @@ import torch
 from machine import report
 from scipy.stats import t as student
 
+from in2x.artifacts import write_json
 from in2x.sections import PretrainSection
 from in2x.stages import silence_transformers
 from in2x.training import pretrain
@@ -58,7 +59,7 @@ def main() -> None:
     missing = [(arm, seed) for arm, seed in wanted if len(results.get(arm, ())) < seed]
     for arm, seed in missing[: arguments.most]:
         start = time.monotonic()
-        found = trained(arm, seed, arguments)
+        found = trained(arm, seed, arguments, results.get("base", [None])[0])
         results.setdefault("base", [found["base"]])
         results.setdefault(arm, []).append(found["after"])
         print(f"{arm}, seed {seed}: {time.monotonic() - start:.0f} s", flush=True)
@@ -78,8 +79,8 @@ def _earlier(out: Path | None, settings: dict) -> dict[str, list[dict]]:
     return found["results"]
 
 
-def trained(arm: str, seed: int, arguments) -> dict[str, dict]:
-    """The measures of the base, and of the model after training."""
+def trained(arm: str, seed: int, arguments, base: Mapping | None) -> dict[str, dict]:
+    """The measures of the base, unless they are known already, and of the model after training."""
     phase = {"name": "one", "tokens": arguments.tokens, "context_tokens": 128, "lr": 5e-4, "warmup_fraction": 0.1,
              "schedule": "linear", "end_lr_fraction": 0.25}  # fmt: skip
     section = PretrainSection(
@@ -87,6 +88,10 @@ def trained(arm: str, seed: int, arguments) -> dict[str, dict]:
         phases=[phase | ARMS[arm]], trackers=(), dtype=arguments.dtype,
     )  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:
+        if base:
+            known = {name: value for name, value in base.items() if name != "perplexity"}
+            known = {"phases": [], "base_perplexity": base["perplexity"], "base_measures": known}
+            write_json(Path(folder) / "phases.json", known)
         found = pretrain.run(section, Path(folder), {"corpus": arguments.corpus})
     last = found["phases"][-1]
     base = found["base_measures"] | {"perplexity": found["base_perplexity"]}

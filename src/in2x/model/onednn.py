@@ -66,8 +66,15 @@ def gradients(grad, x, weight_OI, needed: tuple[bool, bool]) -> tuple[torch.Tens
     grad_NO, x_NI = grad.reshape(-1, grad.shape[-1]), x.reshape(-1, x.shape[-1])
     return (
         _product(grad, weight_OI.t(), None) if needed[0] else None,
-        _product(grad_NO.t(), x_NI.t(), None) if needed[1] else None,
+        _of_weight(grad_NO, x_NI) if needed[1] else None,
     )
+
+
+def _of_weight(grad_NO: torch.Tensor, x_NI: torch.Tensor) -> torch.Tensor:
+    """dy^T x, its smaller side on the left: there, and not on the right, what lies transposed is copied."""
+    if grad_NO.shape[1] > x_NI.shape[1]:
+        return _product(x_NI.t(), grad_NO.t(), None).t().contiguous()
+    return _product(grad_NO.t(), x_NI.t(), None)
 
 
 def is_hooked(module: nn.Module) -> bool:

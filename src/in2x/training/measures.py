@@ -5,7 +5,7 @@ from pathlib import Path
 from in2x.decoding.translate import translate_greedy
 from in2x.evaluation.retention import Sizes, measure
 from in2x.sections.pretrain import Measures
-from in2x.training.phases import Data, load_data, make_held_out
+from in2x.training.phases import Data, load_held_out, make_held_out
 
 ROW_TOKENS = 256
 """Of a row of held-out text where a stage has no length of its own."""
@@ -17,7 +17,7 @@ def measures_in_chat(
     row_tokens: int = ROW_TOKENS, micro_batch_tokens: int = MICRO_BATCH_TOKENS,
 ) -> dict:  # fmt: skip
     """What in2x.evaluation.retention measures, translations being asked for as instructions; `data`: or its folder."""
-    data = load_data(data) if isinstance(data, Path) else data
+    data = load_held_out(data) if isinstance(data, Path) else data
     sizes, most = Sizes(row_tokens, row_tokens, micro_batch_tokens), settings.max_completion_tokens
 
     def translate(texts, direction):

@@ -27,7 +27,7 @@ from in2x.training.measures import measures_in_chat
 from in2x.training.metrics import progress_bar
 from in2x.training.neftune import noisy
 from in2x.training.packing import Document, Rows, pack
-from in2x.training.phases import Data, load_data
+from in2x.training.phases import Data, load_held_out
 from in2x.training.schedule import learning_rate
 
 
@@ -43,7 +43,7 @@ def run(section: SftSection, folder: Path, inputs: Mapping[str, Path]) -> dict:
     )
     epochs = by_epoch(instructions["epoch"], documents)
     steps, num_left_out = _steps(epochs, section, tokenizer.pad_token_id, file)
-    data = load_data(inputs["corpus"])
+    data = load_held_out(inputs["corpus"])
     loop = Loop(model, section, learning_rate(section, len(steps)), len(steps), folder, tokenizer)
     stopping = EarlyStopping(section.early_stop, loop, tokenizer, data, folder) if section.early_stop else None
     _train(loop, section, steps, tasks, stopping)
