@@ -41,7 +41,7 @@ from in2x.rl.inputs import LossSettings
 from in2x.rl.prompts import Prompts, load_prompts, relearn
 from in2x.rl.rollout_log import batch_file, examples, read_rollouts, rollout_table
 from in2x.rl.rollouts import collate, loss_batches, policy_loss, sample_groups, with_high_covariance
-from in2x.rl.sharing import refuse_unshareable
+from in2x.rl.sharing import shares_prompts
 from in2x.rl.watch import batch_measures, stability, update_means
 from in2x.rl.window import Window, Windows, rest
 from in2x.sections import RlSection
@@ -67,6 +67,7 @@ class Run:
     history: History
     windows: Windows
     generator: Generator
+    share_prompts: bool
 
     @property
     def updates_per_batch(self) -> int:
@@ -122,7 +123,7 @@ def start(section: RlSection, folder: Path, inputs: Mapping[str, Path]) -> Run:
     tokenizer, policy = load_tokenizer(inputs["sft"] / "model"), use_fused(load_model(inputs["sft"] / "model"))
     prompts = load_prompts(inputs["instruct"] / "rl.parquet", section)
     refuse_long_prompts(prompts.table, tokenizer, policy.config, section)
-    refuse_unshareable(policy, section.share_prompts)
+    share_prompts = shares_prompts(policy, section.share_prompts, say)
     reward = build_reward(section, tokenizer, inputs)
     per_batch = section.batch_completions // section.mini_batch_completions
     num_steps = section.num_batches * per_batch
@@ -138,7 +139,9 @@ def start(section: RlSection, folder: Path, inputs: Mapping[str, Path]) -> Run:
     relearn(prompts, folder, loop.step // per_batch)
     windows = Windows(folder, loop.step // per_batch)
     generator = make_generator(section.generator, folder / "generator")
-    return Run(section, folder, loop, tokenizer, prompts, reward, reference, sft, history, windows, generator)
+    return Run(
+        section, folder, loop, tokenizer, prompts, reward, reference, sft, history, windows, generator, share_prompts
+    )
 
 
 def rollout_batch(this: Run, batch: int) -> dict:
@@ -183,7 +186,7 @@ def make_window(this: Run, batch: int) -> Window:
             now,
             section.micro_batch_tokens,
             this.reference,
-            section.share_prompts,
+            this.share_prompts,
             weights,
         )
     write_parquet(rollout_table(drawn, advantages_PG, batch + 1), batch_file(this.folder, batch + 1))
@@ -226,8 +229,8 @@ def finish_batch(this: Run, batch: int, measured: dict) -> None:
         measured["alarms"] = [f"{alarm.name}: {alarm.message}" for alarm in found]
     this.history.add_batch(this.loop.step, batch + 1, measured)
     where = evidence(batch_file(this.folder, batch + 1), last(this.folder)) if found else ""
-    for alarm in found if distributed.is_main() else ():
-        console.print(f"  rl: batch {batch + 1}: {alarm.message}; {where}", markup=False)
+    for alarm in found:
+        say(f"rl: batch {batch + 1}: {alarm.message}; {where}")
     if stops := [alarm for alarm in found if alarm.stops]:
         if this.loop.log:
             this.loop.log.write(this.loop.step, **measured)
@@ -238,6 +241,11 @@ def finish_batch(this: Run, batch: int, measured: dict) -> None:
         this.loop.after_step(**measured)
     finally:
         this.windows.noted(batch + 1)
+
+
+def say(line: str) -> None:
+    if distributed.is_main():
+        console.print(f"  {line}", markup=False)
 
 
 def loss_settings(section: RlSection) -> LossSettings:

@@ -194,9 +194,10 @@ class RlSection(Training):
     mismatch_level: Literal["as-loss", "token", "sequence"] | None = None
     mismatch_floor: Annotated[float, Field(ge=0)] | None = None
     mismatch_cap: Positive | None = None
-    share_prompts: bool = False
+    share_prompts: bool | None = None
     """Compute a prompt once for its completions in a micro-batch, and no padding: faster, in less memory. Changes
-    rounding only. Refused where the model's attention can't be told who sees whom, as with sliding windows."""
+    rounding only. Left out: wherever the model's attention can be told who sees whom, which it can't with sliding
+    windows, and the stage says so; true refuses such a model."""
     min_group_std: Annotated[float, Field(ge=0)] = 1e-3
     """A group teaches something where a weighted component deviates by this share of its usual spread within a group,
     or only some of the completions pass the gates, and the rewards deviate by this much; the others are dropped."""
