@@ -78,7 +78,7 @@ def _rl(recipe: Recipe, manifest: Mapping | None) -> Work:
     rollouts = section.num_batches * section.batch_completions
     steps = rollouts // section.mini_batch_completions
     num_dev = section.num_dev * (section.num_batches // section.dev_every_batches) if section.dev_every_batches else 0
-    prompt = (INSTRUCTION_TOKENS - SENTENCE_TOKENS) / (section.group_size if section.share_prompts else 1)
+    prompt = (INSTRUCTION_TOKENS - SENTENCE_TOKENS) / (section.group_size if section.share_prompts is not False else 1)
     tokens = rollouts * (prompt + SENTENCE_TOKENS)
     return Work(f"{rollouts:,} rollouts, {_number(steps, 'step')}", trained_tokens=tokens, read_tokens=2 * tokens,
                 generated_tokens=(rollouts + num_dev) * SENTENCE_TOKENS,

@@ -135,6 +135,34 @@ def test_no_more_logits_at_once_than_the_budget(measure, summed):
     assert seen == [33, 33, 33, 11]
 
 
+@pytest.mark.parametrize("make_head", [linear, hooked, LowRank])
+def test_blocks_within_the_budget(monkeypatch, make_head):
+    """Values by row are made block by block, each once; a sum is not."""
+    torch.manual_seed(0)
+    monkeypatch.setattr(chunks, "LOGITS_BUDGET", 10**9)
+    head, hidden_ND, targets_N = make_head(True).double(), torch.randn(N, D).double(), torch.randint(V, (N,))
+    expected = run(head, hidden_ND, targets_N, by_row, False)
+    monkeypatch.setattr(chunks, "BLOCK", {"cpu": 4 * V + 1})
+    seen = []
+
+    def watched(logits_NV, targets_N):
+        seen.append(len(logits_NV))
+        return by_row(logits_NV, targets_N)
+
+    torch.testing.assert_close(run(head, hidden_ND, targets_N, watched, False), expected, rtol=1e-12, atol=1e-12)
+    assert seen == [4, 4, 2]
+    run(head, hidden_ND, targets_N, lambda *given: seen.append(len(given[0])) or total(*given), True)
+    assert seen == [4, 4, 2, 10]
+
+
+@pytest.mark.parametrize(("logits", "rows"), [(6144 * 170, 128), (6144 * 63, 63), (6143, 1)])
+def test_rows_of_a_block(monkeypatch, logits, rows):
+    """A multiple of 64 where that many are allowed, and never none."""
+    monkeypatch.setattr(chunks, "BLOCK", {"cpu": logits})
+    monkeypatch.setattr(chunks, "WHOLE", 64)
+    assert chunks._block_rows(nn.Linear(2, 6144), torch.zeros(1000, 2)) == rows
+
+
 def test_one_row_beyond_the_budget_is_a_chunk(monkeypatch):
     monkeypatch.setattr(chunks, "LOGITS_BUDGET", 1)
     head, hidden_ND, targets_N = linear(False), torch.randn(N, D), torch.randint(V, (N,))

@@ -7,6 +7,7 @@ import pytest
 from in2x.artifacts import In2xError, write_json
 from in2x.evaluation.reconstruction import load_reconstructor
 from in2x.model.loading import save_model
+from in2x.model.precision import training_dtype
 from in2x.records import Completion
 from in2x.rewards import naturalness
 from in2x.rewards.alignment import train_lexicon
@@ -65,6 +66,10 @@ def test_the_preference_model_in_bfloat16_orders_alike(inputs, tokenizer):
         for dtype in ("float32", "bfloat16")
     )
     assert str(rounded.resources.preference[0].dtype) == "torch.bfloat16"
+    told = build_reward(
+        RlSection(reward_weights={"naturalness": 1.0}, reward_preference_dtype="auto"), tokenizer, inputs
+    )
+    assert str(told.resources.preference[0].dtype) == f"torch.{training_dtype('auto', 'cpu')}"
     one, other = (reward([group()]).components_PG["naturalness"] for reward in (exact, rounded))
     assert other == pytest.approx(one, abs=0.05)
 

@@ -48,7 +48,14 @@ class RlStage:
     inputs: dict
     monkeypatch: object
     reward: object = even_share
+    num_closed: int = 0
     plain = staticmethod(even_share)
+
+    def __call__(self, groups) -> Rewarded:
+        return self.reward(groups)
+
+    def close(self) -> None:
+        self.num_closed += 1
 
     def section(self, **settings) -> RlSection:
         return RlSection(
@@ -65,7 +72,7 @@ class RlStage:
         folder, section = self.root / name, self.section(**settings)
         folder.mkdir(exist_ok=True)
         write_json(folder / "manifest.json", {"section": section.model_dump(mode="json")})
-        self.monkeypatch.setattr(train, "build_reward", lambda *a: lambda groups: self.reward(groups))
+        self.monkeypatch.setattr(train, "build_reward", lambda *a: self)
         return SimpleNamespace(results=train.run(section, folder, self.inputs), **self.made(name))
 
     def made(self, name: str) -> dict:

@@ -12,7 +12,7 @@ from in2x.rewards.groups import Group
 from in2x.rl import rollouts as rollouts_module
 from in2x.rl.algorithms import ALGORITHMS
 from in2x.rl.rollouts import Rollouts, collate, loss_batches, policy_loss
-from in2x.rl.sharing import refuse_unshareable, shared_batches
+from in2x.rl.sharing import shared_batches, shares_prompts
 from in2x.rl.window import Window, Windows
 
 GROUPS = [
@@ -141,9 +141,21 @@ def test_a_window_on_disk_keeps_whether_prompts_are_shared(make_model, tmp_path)
 
 
 def test_a_sliding_window_is_refused_by_the_name_of_the_setting(make_model):
-    model = make_model()
-    refuse_unshareable(model, True)
+    model, told = make_model(), []
+    assert shares_prompts(model, True, told.append)
     model.config.layer_types = ["full_attention", "sliding_attention"]
-    refuse_unshareable(model, False)
+    assert not shares_prompts(model, False, told.append)
     with pytest.raises(In2xError, match=r"rl\.share_prompts: .*not all of its layers have full attention"):
-        refuse_unshareable(model, True)
+        shares_prompts(model, True, told.append)
+    assert not told
+
+
+def test_left_out_it_is_on_where_the_model_allows_it_and_else_it_says_so(make_model):
+    model, told = make_model(), []
+    assert shares_prompts(model, None, told.append) and not told
+    model.config.layer_types = ["full_attention", "sliding_attention"]
+    assert not shares_prompts(model, None, told.append)
+    assert told == [
+        "rl.share_prompts: off, as not all of its layers have full attention; "
+        "each completion is computed with a prompt of its own"
+    ]

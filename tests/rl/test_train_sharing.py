@@ -4,7 +4,7 @@ import pytest
 from safetensors.torch import load
 
 from in2x.artifacts import In2xError
-from in2x.rl import rollouts, train
+from in2x.rl import rollouts, sharing, train
 
 
 @pytest.fixture
@@ -16,9 +16,9 @@ def stage(tmp_path, make_model, tokenizer, monkeypatch, rl_stage, corpus):
 def test_a_run_with_shared_prompts_differs_by_rounding_only(stage, monkeypatch):
     calls, real = [], rollouts.shared_logprobs
     monkeypatch.setattr(rollouts, "shared_logprobs", lambda *given: calls.append(1) or real(*given))
-    plain = load(stage.run("plain", num_batches=1, lr=1e-3).weights)
+    plain = load(stage.run("plain", num_batches=1, lr=1e-3, share_prompts=False).weights)
     assert not calls
-    shared = load(stage.run("shared", num_batches=1, lr=1e-3, share_prompts=True).weights)
+    shared = load(stage.run("shared", num_batches=1, lr=1e-3).weights)  # left out, it is on
     assert calls and max(float((plain[name] - shared[name]).abs().max()) for name in plain) < 1e-4
 
 
@@ -34,3 +34,12 @@ def test_a_sliding_window_is_refused_before_any_rollout(stage, monkeypatch):
     with pytest.raises(In2xError, match=r"rl\.share_prompts"):
         stage.run("refused", share_prompts=True)
     assert not (stage.root / "refused" / "rollouts").exists()
+
+
+def test_where_the_model_does_not_allow_it_and_nothing_is_asked_for_the_stage_says_so(stage, monkeypatch):
+    said = []
+    monkeypatch.setattr(sharing, "unsupported", lambda model: "its attention is eager")
+    monkeypatch.setattr(train, "say", said.append)
+    monkeypatch.setattr(rollouts, "shared_logprobs", None)
+    stage.run("own", num_batches=1)
+    assert ["rl.share_prompts: off" in line for line in said].count(True) == 1

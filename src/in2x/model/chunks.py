@@ -4,8 +4,9 @@ All ways are exact up to the order of summation:
     - without a gradient: one chunk after the other;
     - a sum: its gradient is computed along with it, chunk by chunk, as in Liger Kernel (Hsu et al., arXiv 2410.10989),
       and only multiplied in the backward pass, so that no logits are kept or computed twice;
-    - values by row, whose gradient is not known before the backward pass: below the budget nothing is chunked, above
-      it the logits are computed again there.
+    - values by row, whose gradient is not known before the backward pass: above the budget the logits are computed
+      again there. Below it none is computed twice: they are made block by block on a CPU, where one large array of
+      logits would want a copy of its own in the backward pass, and a hole of its size between what lives longer.
 A head that is more than a linear layer (LoRA, quantised, with hooks) is checkpointed chunk by chunk instead.
 
 Legend: N rows, D width, V vocabulary.
@@ -17,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from in2x.model.onednn import OneDnnLinear, linear
+from in2x.model.onednn import OneDnnLinear, is_hooked, linear
 
 LOGITS_BUDGET = 8_000_000
 """Logits (rows x vocabulary) computed at once: 32 MB in float32, and a few times that for what is made of them.
@@ -26,8 +27,11 @@ Just below the 32 MiB from which glibc maps every allocation anew: page faults t
 """
 SUMMED_ROWS = 256
 """Rows at once of a sum on a CPU: their logits stay in the processor's cache until the gradient is made of them."""
+BLOCK = {"cpu": 2**20}
+"""Logits of one block, where all of them together are within the budget; on other devices they are one block."""
 WHOLE = 64
-"""There the last chunk is filled up to a multiple: products of every new shape cost time and memory of their own."""
+"""Rows of a block are a multiple, and the last chunk of a sum is filled up to one: products of every new shape cost
+time and memory of their own (in2x.model.prefixes)."""
 
 
 def by_chunks(head: nn.Module, hidden_ND: Tensor, targets_N: Tensor, measure: Callable):
@@ -36,8 +40,10 @@ def by_chunks(head: nn.Module, hidden_ND: Tensor, targets_N: Tensor, measure: Ca
     `measure` must treat every row on its own, and read nothing that has a gradient but the logits.
     """
     rows = max(1, LOGITS_BUDGET // _vocabulary(head))
-    if len(hidden_ND) <= rows or not (torch.is_grad_enabled() and _is_linear(head)):
-        return _one_by_one(head, hidden_ND, targets_N, measure, rows)
+    if len(hidden_ND) <= rows:
+        return _one_by_one(head, hidden_ND, targets_N, measure, _block_rows(head, hidden_ND), again=False)
+    if not (torch.is_grad_enabled() and _is_linear(head)):
+        return _one_by_one(head, hidden_ND, targets_N, measure, rows, again=torch.is_grad_enabled())
     return _ByRow.apply(hidden_ND, head.weight, head.bias, targets_N, measure, rows)
 
 
@@ -51,7 +57,8 @@ def sum_by_chunks(head: nn.Module, hidden_ND: Tensor, targets_N: Tensor, measure
         if hidden_ND.device.type == "cpu":
             rows = min(rows, SUMMED_ROWS)
         return _Summed.apply(hidden_ND, head.weight, head.bias, targets_N, measure, rows)
-    values_N = _one_by_one(head, hidden_ND, targets_N, measure, rows)
+    again = torch.is_grad_enabled() and len(hidden_ND) > rows
+    values_N = _one_by_one(head, hidden_ND, targets_N, measure, rows, again)
     return values_N.sum(), values_N.detach()
 
 
@@ -62,20 +69,26 @@ def _vocabulary(head: nn.Module) -> int:
 
 def _is_linear(head: nn.Module) -> bool:
     """Whether head(x) is weight x + bias, and nothing else happens."""
-    hooked = head._forward_hooks or head._forward_pre_hooks or head._backward_hooks
-    return type(head) in (nn.Linear, OneDnnLinear) and not hooked
+    return type(head) in (nn.Linear, OneDnnLinear) and not is_hooked(head)
 
 
-def _one_by_one(head, hidden_ND, targets_N, measure, rows: int):
-    """Through the head itself; where a gradient is wanted and there are several chunks, each is checkpointed."""
-    if len(hidden_ND) <= rows:
-        return measure(head(hidden_ND), targets_N)
+def _block_rows(head: nn.Module, hidden_ND: Tensor) -> int:
+    if hidden_ND.device.type not in BLOCK:
+        return len(hidden_ND)
+    rows = max(1, BLOCK[hidden_ND.device.type] // _vocabulary(head))
+    return rows // WHOLE * WHOLE or rows
+
+
+def _one_by_one(head, hidden_ND, targets_N, measure, rows: int, again: bool):
+    """Through the head itself, so many rows at a time; `again`: each chunk is checkpointed."""
 
     def whole(hidden, targets):
         return measure(head(hidden), targets)
 
+    if len(hidden_ND) <= rows and not again:
+        return whole(hidden_ND, targets_N)
     parts = [
-        checkpoint(whole, hidden, targets, use_reentrant=False) if torch.is_grad_enabled() else whole(hidden, targets)
+        checkpoint(whole, hidden, targets, use_reentrant=False) if again else whole(hidden, targets)
         for hidden, targets in zip(hidden_ND.split(rows), targets_N.split(rows), strict=True)
     ]
     return _joined(parts)

@@ -1,8 +1,9 @@
-"""Norms and gated layers of Qwen, Llama and Mistral that keep less for the backward pass, in fewer steps.
+"""Norms and gated layers of Qwen, Llama and Mistral: less is kept for the backward pass, which takes fewer steps.
 
 Autograd keeps the normed states beside the states themselves, and four arrays of a gated layer's width; here it is the
-states, and two. What is left out is computed again, element by element. Values are the same to the bit in float32;
-gradients to rounding. In other types, norms are transformers' own.
+states, and two (three where the layer's last product is more than a matrix). What is left out is computed again,
+element by element. Values are the same to the bit in float32; gradients to rounding. In other types, norms are
+transformers' own.
 
 Legend: x the states, ... x D; r the reciprocal root of their mean square; w the norm's weight.
 """
@@ -12,6 +13,8 @@ import functools
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from in2x.model.onednn import OneDnnLinear, applies, gradients, is_hooked, linear
 
 FAMILIES = ("Qwen3", "Qwen2", "Llama", "Mistral")
 NORMS = tuple(f"{family}RMSNorm" for family in FAMILIES)
@@ -49,7 +52,11 @@ def _norm(self, hidden_states: Tensor) -> Tensor:
 
 
 def _gated(self, x: Tensor) -> Tensor:
-    return self.down_proj(_SiluTimes.apply(self.gate_proj(x), self.up_proj(x)))
+    gate, up, down = self.gate_proj(x), self.up_proj(x), self.down_proj
+    plain = type(down) is OneDnnLinear and down.bias is None and not is_hooked(down)
+    if plain and torch.is_grad_enabled() and applies(gate, down.weight):
+        return _SiluTimesThrough.apply(gate, up, down.weight)
+    return down(_SiluTimes.apply(gate, up))
 
 
 class _RmsNorm(torch.autograd.Function):
@@ -87,3 +94,21 @@ class _SiluTimes(torch.autograd.Function):
         gate, up = ctx.saved_tensors
         of_gate = torch.ops.aten.silu_backward(of_y * up, gate)
         return of_gate, F.silu(gate).mul_(of_y)
+
+
+class _SiluTimesThrough(torch.autograd.Function):
+    """y = (silu(gate) up) W^T; the product before W is computed again in place of being kept."""
+
+    @staticmethod
+    def forward(ctx, gate, up, weight_OI):
+        ctx.save_for_backward(gate, up, weight_OI)
+        return linear(F.silu(gate).mul_(up), weight_OI, None)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, of_y):
+        gate, up, weight_OI = ctx.saved_tensors
+        opened = F.silu(gate)
+        of_product, of_weight_OI = gradients(of_y, opened * up, weight_OI, (True, ctx.needs_input_grad[2]))
+        of_up = opened.mul_(of_product)
+        return torch.ops.aten.silu_backward(of_product.mul_(up), gate), of_up, of_weight_OI

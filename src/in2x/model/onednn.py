@@ -23,14 +23,14 @@ class OneDnnLinear(nn.Linear):
 
 def linear(x: torch.Tensor, weight_OI: torch.Tensor, bias_O: torch.Tensor | None = None) -> torch.Tensor:
     """torch.nn.functional.linear, by oneDNN where that applies."""
-    if not _applies(x, weight_OI):
+    if not applies(x, weight_OI):
         return F.linear(x, weight_OI, bias_O)
     return (_Linear.apply if torch.is_grad_enabled() else _product)(x, weight_OI, bias_O)
 
 
 def batched_product(a_BNI: torch.Tensor, b_BOI: torch.Tensor) -> torch.Tensor:
     """a b^T for every pair of a batch, B x N x O."""
-    if not _applies(a_BNI, b_BOI):
+    if not applies(a_BNI, b_BOI):
         return a_BNI @ b_BOI.mT
     return torch.stack([_product(a_NI, b_OI, None) for a_NI, b_OI in zip(a_BNI, b_BOI, strict=True)])
 
@@ -57,10 +57,17 @@ class _Linear(torch.autograd.Function):
     def backward(ctx, grad):
         x, weight_OI = ctx.saved_tensors
         needs_x, needs_weight, needs_bias = ctx.needs_input_grad
-        grad_NO = grad.reshape(-1, grad.shape[-1])
-        grad_x = _product(grad, weight_OI.t(), None) if needs_x else None
-        grad_weight_OI = _of_weight(grad_NO, x.reshape(-1, x.shape[-1])) if needs_weight else None
-        return grad_x, grad_weight_OI, grad_NO.sum(0) if needs_bias else None
+        grad_bias_O = grad.flatten(0, -2).sum(0) if needs_bias else None
+        return *gradients(grad, x, weight_OI, (needs_x, needs_weight)), grad_bias_O
+
+
+def gradients(grad, x, weight_OI, needed: tuple[bool, bool]) -> tuple[torch.Tensor | None, torch.Tensor | None]:
+    """Of x and of the weight, in y = x W^T, given that of y; for what `applies` to."""
+    grad_NO, x_NI = grad.reshape(-1, grad.shape[-1]), x.reshape(-1, x.shape[-1])
+    return (
+        _product(grad, weight_OI.t(), None) if needed[0] else None,
+        _of_weight(grad_NO, x_NI) if needed[1] else None,
+    )
 
 
 def _of_weight(grad_NO: torch.Tensor, x_NI: torch.Tensor) -> torch.Tensor:
@@ -70,7 +77,12 @@ def _of_weight(grad_NO: torch.Tensor, x_NI: torch.Tensor) -> torch.Tensor:
     return _product(grad_NO.t(), x_NI.t(), None)
 
 
-def _applies(x: torch.Tensor, weight: torch.Tensor) -> bool:
+def is_hooked(module: nn.Module) -> bool:
+    return bool(module._forward_hooks or module._forward_pre_hooks or module._backward_hooks)
+
+
+def applies(x: torch.Tensor, weight: torch.Tensor) -> bool:
+    """Whether oneDNN makes their product here."""
     plain = x.device.type == "cpu" and x.dtype == weight.dtype == torch.float32 and x.numel() > 0
     return AVAILABLE and plain and not torch.is_autocast_enabled("cpu") and not torch.compiler.is_compiling()
 

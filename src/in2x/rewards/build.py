@@ -45,6 +45,7 @@ def build_reward(section, tokenizer, inputs: Mapping[str, Path]) -> TranslationR
         task_weights=section.reward_task_weights,
         cap=_cap(section),
         max_unscorable_fraction=section.reward_max_unscorable_fraction,
+        with_spans=section.span_credit > 0,
         guards=section.reward_guards,
     )
 
@@ -77,10 +78,12 @@ def _preference(section, folder: Path, tokenizer) -> tuple:
     import torch
 
     from in2x.model.loading import on_device
+    from in2x.model.precision import training_dtype
     from in2x.rewards import naturalness
 
-    model = naturalness.load(folder).to(getattr(torch, section.reward_preference_dtype))
-    return on_device(model), tokenizer
+    model = on_device(naturalness.load(folder))
+    dtype = training_dtype(section.reward_preference_dtype, model.device.type)
+    return model.to(getattr(torch, dtype)), tokenizer
 
 
 def _embedder(section, corpus: Path):

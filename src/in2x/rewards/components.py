@@ -87,10 +87,10 @@ def _each(rule: Callable[[Group, str], float], where: Callable[[Group], object] 
 
 
 def _adequacy(groups: Sequence[Group], resources: Resources) -> list[Row]:
-    return [
-        adequacy.chrf_scores([group.texts], [group.reference], resources.chrf_beta)[0] if group.reference else None
-        for group in groups
-    ]
+    scores_PG = adequacy.chrf_scores(
+        [group.texts for group in groups], [group.reference or None for group in groups], resources.chrf_beta
+    )
+    return [row if group.reference else None for row, group in zip(scores_PG, groups, strict=True)]
 
 
 def _bleu(groups: Sequence[Group], resources: Resources) -> list[Row]:

@@ -11,6 +11,7 @@ The development split comes first, then pairs that the run made no instruction o
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -104,15 +105,16 @@ def _report(section, folder, there: Mapping[str, bool], settings, num_cases, gro
         "sums": [SUM, SUM + team.BLIND],
         "max_completion_tokens": section.max_completion_tokens, "git_commit": artifacts.git_commit(), "settings": {},
     }  # fmt: skip
-    for setting in settings if there["sft"] else [name for name in settings if name != "policy"]:
-        pairs = _pairs(setting, folder, there, num_cases, seed)
-        if len(pairs) < 2:
-            missing.append(f"{setting}: {len(pairs)} such pairs in {folder / 'corpus'}")
-            continue
-        cases = _cases(setting, pairs, policy, num_samples, direction[1], num_cases, seed)
-        advance(f"{setting}: {len(cases):,} attacks on {len({case.pair.id for case in cases}):,} pairs")
-        findings = team.redteam(cases, rewards, components, tokenizer, section.max_completion_tokens, direction)
-        report["settings"][setting] = findings
+    with closing(rewards[SUM]):
+        for setting in settings if there["sft"] else [name for name in settings if name != "policy"]:
+            pairs = _pairs(setting, folder, there, num_cases, seed)
+            if len(pairs) < 2:
+                missing.append(f"{setting}: {len(pairs)} such pairs in {folder / 'corpus'}")
+                continue
+            cases = _cases(setting, pairs, policy, num_samples, direction[1], num_cases, seed)
+            advance(f"{setting}: {len(cases):,} attacks on {len({case.pair.id for case in cases}):,} pairs")
+            findings = team.redteam(cases, rewards, components, tokenizer, section.max_completion_tokens, direction)
+            report["settings"][setting] = findings
     return report
 
 

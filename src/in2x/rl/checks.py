@@ -18,6 +18,9 @@ from in2x.rl.chat_templates import prompt_lengths, template_problem
 from in2x.rl.rows import ROWS
 from in2x.rl.settings import LossSettings
 
+WITH_SPANS = ("untranslated", "script")
+"""Components of the reward that tell the places which they find fault with."""
+
 if TYPE_CHECKING:
     from in2x.recipe import Recipe
     from in2x.sections import RlSection
@@ -40,7 +43,20 @@ def unread(section: RlSection) -> dict[str, str]:
     for names, read, why in checks:
         changed = [name for name in names if getattr(section, name) != type(section).model_fields[name].default]
         found |= {name: f"nothing reads it {why}" for name in changed if not read}
-    return found
+    return found | _credit(section, row.settings(**chosen))
+
+
+def _credit(section: RlSection, settings: LossSettings) -> dict[str, str]:
+    """Why credit by token can't be given."""
+    every = [section.reward_weights, *section.reward_task_weights.values()]
+    if not section.span_credit:
+        return {}
+    if not any(own.get(name) for own in every for name in WITH_SPANS):
+        return {"span_credit": f"nothing reads it unless {' or '.join(WITH_SPANS)} has a weight: they find the places"}
+    if settings.covariance_control != "none":
+        why = "it goes by token, and covariance_control chooses its tokens by the advantage of whole completions"
+        return {"span_credit": why}
+    return {}
 
 
 def recipe_problems(recipe: Recipe) -> Iterator[Problem]:

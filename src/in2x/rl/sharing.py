@@ -5,6 +5,7 @@ A pack is a prompt and the completions that follow it. What the loss reads stays
 Legend: B completions, T tokens.
 """
 
+from collections.abc import Callable
 from itertools import groupby
 
 import torch
@@ -14,14 +15,20 @@ from in2x.model.logprobs import shared_completion_logprobs
 from in2x.model.prefixes import share_prompts, unsupported
 
 
-def refuse_unshareable(model, share: bool) -> None:
-    """Refuse rl.share_prompts, before any rollout, for a model whose attention can't be told who sees whom.
+def shares_prompts(model, wanted: bool | None, tell: Callable[[str], None]) -> bool:
+    """rl.share_prompts for this model, before any rollout; left out (None), it is on where the model allows it.
+
+    Where it doesn't, `tell` gets a line that says why.
 
     Raises:
-        In2xError: it can't; says why.
+        In2xError: it is wanted, and the model's attention can't be told who sees whom; says why.
     """
-    if share and (why := unsupported(model)):
+    why = None if wanted is False else unsupported(model)
+    if why and wanted:
         raise In2xError(f"rl.share_prompts: this model's completions can't share a prompt, as {why}; set it to false")
+    if why:
+        tell(f"rl.share_prompts: off, as {why}; each completion is computed with a prompt of its own")
+    return wanted is not False and why is None
 
 
 def shared_batches(

@@ -28,10 +28,12 @@ from in2x.generators import Generator, make_generator
 from in2x.model.fused import use_fused
 from in2x.model.loading import load_model, load_tokenizer, on_device, save_model
 from in2x.rewards.build import build_reward
+from in2x.rewards.translation import TranslationReward
 from in2x.rl.alarms import Alarmed, alarms, evidence
 from in2x.rl.algorithms import ALGORITHMS
 from in2x.rl.anchors import SftAnchor, reference_of, sft_anchor
 from in2x.rl.checks import refuse_long_prompts, unread
+from in2x.rl.credit import credit, credit_measures
 from in2x.rl.draw import advantages, draw, temperature
 from in2x.rl.entropy import next_coefficient
 from in2x.rl.history import History
@@ -39,7 +41,7 @@ from in2x.rl.inputs import LossSettings
 from in2x.rl.prompts import Prompts, load_prompts, relearn
 from in2x.rl.rollout_log import batch_file, examples, read_rollouts, rollout_table
 from in2x.rl.rollouts import collate, loss_batches, policy_loss, sample_groups, with_high_covariance
-from in2x.rl.sharing import refuse_unshareable
+from in2x.rl.sharing import shares_prompts
 from in2x.rl.watch import batch_measures, stability, update_means
 from in2x.rl.window import Window, Windows, rest
 from in2x.sections import RlSection
@@ -59,12 +61,13 @@ class Run:
     loop: Loop
     tokenizer: object
     prompts: Prompts
-    reward: Callable
+    reward: TranslationReward
     reference: Callable | None
     sft: SftAnchor | None
     history: History
     windows: Windows
     generator: Generator
+    share_prompts: bool
 
     @property
     def updates_per_batch(self) -> int:
@@ -73,6 +76,15 @@ class Run:
 
 def run(section: RlSection, folder: Path, inputs: Mapping[str, Path]) -> dict:
     this = start(section, folder, inputs)
+    try:
+        return train(this, inputs)
+    finally:
+        this.reward.close()
+
+
+def train(this: Run, inputs: Mapping[str, Path]) -> dict:
+    """Take the batches that are left, save the model; returns the results of the stage."""
+    section, folder = this.section, this.folder
     loop, done = this.loop, this.loop.step // this.updates_per_batch
     places = range(1, section.keep_checkpoints + 1)
     keep_at = {round(place * section.num_batches / section.keep_checkpoints) for place in places}
@@ -111,7 +123,7 @@ def start(section: RlSection, folder: Path, inputs: Mapping[str, Path]) -> Run:
     tokenizer, policy = load_tokenizer(inputs["sft"] / "model"), use_fused(load_model(inputs["sft"] / "model"))
     prompts = load_prompts(inputs["instruct"] / "rl.parquet", section)
     refuse_long_prompts(prompts.table, tokenizer, policy.config, section)
-    refuse_unshareable(policy, section.share_prompts)
+    share_prompts = shares_prompts(policy, section.share_prompts, say)
     reward = build_reward(section, tokenizer, inputs)
     per_batch = section.batch_completions // section.mini_batch_completions
     num_steps = section.num_batches * per_batch
@@ -127,7 +139,9 @@ def start(section: RlSection, folder: Path, inputs: Mapping[str, Path]) -> Run:
     relearn(prompts, folder, loop.step // per_batch)
     windows = Windows(folder, loop.step // per_batch)
     generator = make_generator(section.generator, folder / "generator")
-    return Run(section, folder, loop, tokenizer, prompts, reward, reference, sft, history, windows, generator)
+    return Run(
+        section, folder, loop, tokenizer, prompts, reward, reference, sft, history, windows, generator, share_prompts
+    )
 
 
 def rollout_batch(this: Run, batch: int) -> dict:
@@ -161,6 +175,7 @@ def make_window(this: Run, batch: int) -> Window:
         lambda prompts, first_key: sample(prompts, first_key=first_key), this.reward, this.prompts, section, batch
     )
     advantages_PG = advantages(drawn, section)
+    weights = credit(drawn, advantages_PG, this.tokenizer, section.span_credit) if section.span_credit else None
     with loop.precision():  # as in the updates, or the ratios would start away from 1
         rollouts = collate(
             drawn.groups,
@@ -171,10 +186,12 @@ def make_window(this: Run, batch: int) -> Window:
             now,
             section.micro_batch_tokens,
             this.reference,
-            section.share_prompts,
+            this.share_prompts,
+            weights,
         )
     write_parquet(rollout_table(drawn, advantages_PG, batch + 1), batch_file(this.folder, batch + 1))
-    window = Window(batch, rollouts, batch_measures(drawn, section, now))
+    measured = batch_measures(drawn, section, now) | ({} if weights is None else credit_measures(drawn, weights))
+    window = Window(batch, rollouts, measured)
     this.windows.save(window)
     return window
 
@@ -212,8 +229,8 @@ def finish_batch(this: Run, batch: int, measured: dict) -> None:
         measured["alarms"] = [f"{alarm.name}: {alarm.message}" for alarm in found]
     this.history.add_batch(this.loop.step, batch + 1, measured)
     where = evidence(batch_file(this.folder, batch + 1), last(this.folder)) if found else ""
-    for alarm in found if distributed.is_main() else ():
-        console.print(f"  rl: batch {batch + 1}: {alarm.message}; {where}", markup=False)
+    for alarm in found:
+        say(f"rl: batch {batch + 1}: {alarm.message}; {where}")
     if stops := [alarm for alarm in found if alarm.stops]:
         if this.loop.log:
             this.loop.log.write(this.loop.step, **measured)
@@ -224,6 +241,11 @@ def finish_batch(this: Run, batch: int, measured: dict) -> None:
         this.loop.after_step(**measured)
     finally:
         this.windows.noted(batch + 1)
+
+
+def say(line: str) -> None:
+    if distributed.is_main():
+        console.print(f"  {line}", markup=False)
 
 
 def loss_settings(section: RlSection) -> LossSettings:

@@ -96,7 +96,7 @@ class RlSection(Training):
     """Which prompts are drawn next, see in2x.rl.prompts."""
     start_competence: Annotated[float, Field(gt=0, le=1)] = 0.25
     """Of "easy-to-hard": the easiest share of the prompts that it begins with."""
-    max_refills: Annotated[int, Field(ge=0)] = 0
+    max_refills: Annotated[int, Field(ge=0)] = 2
     """Times that a batch draws fresh prompts for its groups that teach nothing, or could not be rewarded."""
     start_temperature: Positive = 1.0
     end_temperature: Positive = 0.7
@@ -128,8 +128,9 @@ class RlSection(Training):
     """The components whose gains are capped."""
     reward_expected_length: Literal["reference", "source"] = "reference"
     """What the component relative_length is relative to: the reference, or what the source's length lets expect."""
-    reward_preference_dtype: Literal["float32", "bfloat16"] = "float32"
-    """Arithmetic of the preference model where it scores rollouts; bfloat16 takes less than half of the time."""
+    reward_preference_dtype: Literal["auto", "float32", "bfloat16"] = "float32"
+    """Arithmetic of the preference model where it scores rollouts. "auto" is bfloat16 where the machine multiplies it
+    itself, as for dtype: about twice as fast, and what it changes is measured in docs/rewards.md."""
     reward_embedding_model: Path | None = None
     """Folder of the model whose hidden states the component embedding compares, such as the policy's base."""
     reward_judge_url: str = ""
@@ -152,6 +153,9 @@ class RlSection(Training):
     """-1 for a metric of which less is better, such as MetricX."""
     reward_clip: tuple[float, float] | None = None
     """Rewards are kept within; in units of the rewards, which are sums of standardised components."""
+    span_credit: Fraction = 0.0
+    """Share of a completion's blame that its tokens take alone which a component found fault with, and of its praise
+    that they lose (docs/rl.md); 0 is off."""
     length_corrected: bool = False
     """Divide rewards by the completions' tokens; in translation that pays for omission."""
     advantage: (
@@ -190,9 +194,10 @@ class RlSection(Training):
     mismatch_level: Literal["as-loss", "token", "sequence"] | None = None
     mismatch_floor: Annotated[float, Field(ge=0)] | None = None
     mismatch_cap: Positive | None = None
-    share_prompts: bool = False
+    share_prompts: bool | None = None
     """Compute a prompt once for its completions in a micro-batch, and no padding: faster, in less memory. Changes
-    rounding only. Refused where the model's attention can't be told who sees whom, as with sliding windows."""
+    rounding only. Left out: wherever the model's attention can be told who sees whom, which it can't with sliding
+    windows, and the stage says so; true refuses such a model."""
     min_group_std: Annotated[float, Field(ge=0)] = 1e-3
     """A group teaches something where a weighted component deviates by this share of its usual spread within a group,
     or only some of the completions pass the gates, and the rewards deviate by this much; the others are dropped."""
