@@ -37,6 +37,13 @@ def test_settings_that_nothing_reads(settings, found):
     assert unread(again) == unread(RlSection(**settings))
 
 
+@pytest.mark.parametrize("settings", [{"generator": {"kind": "vllm"}}, {"dtype": "bfloat16"}, {"dtype": "auto"}, {}])
+def test_old_logprobs_of_another_sampler_or_precision_are_refused(settings):
+    found = unread(RlSection(old_logprobs="sampler", **settings))
+    assert list(found) == (["old_logprobs"] if settings else [])
+    assert unread(RlSection(**settings)) == {}
+
+
 def test_nothing_of_it_imports_torch():
     code = "import sys, in2x.rl.checks; print([m for m in ('torch', 'transformers', 'polars') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True,

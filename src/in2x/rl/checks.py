@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def unread(section: RlSection) -> dict[str, str]:
-    """Settings that differ from their default and that nothing reads, by name, and why."""
+    """Settings that nothing reads, or that contradict others, by name, and why."""
     row = ROWS[section.algorithm]
     chosen = {field.name: getattr(section, field.name) for field in dataclasses.fields(LossSettings)}
     found = row.unread(**chosen)
@@ -40,6 +40,10 @@ def unread(section: RlSection) -> dict[str, str]:
     for names, read, why in checks:
         changed = [name for name in names if getattr(section, name) != type(section).model_fields[name].default]
         found |= {name: f"nothing reads it {why}" for name in changed if not read}
+    if section.old_logprobs == "sampler" and (section.generator.kind != "built-in" or section.dtype != "float32"):
+        found["old_logprobs"] = (
+            "the sampler has the trainer's log-probabilities only with generator.kind 'built-in' and dtype 'float32'"
+        )
     return found
 
 
