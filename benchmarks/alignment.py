@@ -2,6 +2,7 @@
 
     python benchmarks/alignment.py --corpus=runs/tiny/corpus          about 10 minutes on two quiet CPU cores
     python benchmarks/alignment.py --arms=pairs,contrastive --seeds=2 --tokens=20_000
+    python benchmarks/alignment.py --out=results.json --most=4          in pieces: goes on where --out ends
 
 Needs a complete corpus stage (`in2x corpus recipes/tiny.toml`) and a base (models/base-tiny). Every arm trains on
 --tokens tokens, of which half are text of the two languages; what differs is the other half. Printed for each arm:
@@ -23,8 +24,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
+from machine import report
 from scipy.stats import t as student
 
+from in2x.artifacts import write_json
 from in2x.sections import PretrainSection
 from in2x.stages import silence_transformers
 from in2x.training import pretrain
@@ -50,28 +53,45 @@ def main() -> None:
     arguments = _arguments()
     torch.set_num_threads(arguments.threads)
     silence_transformers()
-    results: dict[str, list[dict]] = {}
-    for seed in range(1, arguments.seeds + 1):
-        for arm in arguments.arms:
-            start = time.monotonic()
-            found = trained(arm, seed, arguments)
-            results.setdefault("base", [found["base"]])
-            results.setdefault(arm, []).append(found["after"])
-            print(f"{arm}, seed {seed}: {time.monotonic() - start:.0f} s", flush=True)
-    if arguments.out:
-        arguments.out.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
-    print(table(results))
+    settings = {"tokens": arguments.tokens, "base": str(arguments.base), "dtype": arguments.dtype}
+    results = _earlier(arguments.out, settings)
+    wanted = [(arm, seed) for seed in range(1, arguments.seeds + 1) for arm in arguments.arms]
+    missing = [(arm, seed) for arm, seed in wanted if len(results.get(arm, ())) < seed]
+    for arm, seed in missing[: arguments.most]:
+        start = time.monotonic()
+        found = trained(arm, seed, arguments, results.get("base", [None])[0])
+        results.setdefault("base", [found["base"]])
+        results.setdefault(arm, []).append(found["after"])
+        print(f"{arm}, seed {seed}: {time.monotonic() - start:.0f} s", flush=True)
+        if arguments.out:
+            report(arguments.out, {"settings": settings, "results": results})
+    if len(missing) <= (arguments.most or len(missing)):
+        print(table(results))
 
 
-def trained(arm: str, seed: int, arguments) -> dict[str, dict]:
-    """The measures of the base, and of the model after training."""
+def _earlier(out: Path | None, settings: dict) -> dict[str, list[dict]]:
+    """What `out` has from earlier calls: by arm, a list with the measures of seed 1, 2, ..."""
+    if not (out and out.exists()):
+        return {}
+    found = json.loads(out.read_text(encoding="utf-8"))
+    if found["settings"] != settings:
+        raise SystemExit(f"{out} is of other settings: {found['settings']}; give another file")
+    return found["results"]
+
+
+def trained(arm: str, seed: int, arguments, base: Mapping | None) -> dict[str, dict]:
+    """The measures of the base, unless they are known already, and of the model after training."""
     phase = {"name": "one", "tokens": arguments.tokens, "context_tokens": 128, "lr": 5e-4, "warmup_fraction": 0.1,
              "schedule": "linear", "end_lr_fraction": 0.25}  # fmt: skip
     section = PretrainSection(
         base=str(arguments.base), seed=seed, step_tokens=4096, optimizer={"name": "muon"}, measures=MEASURES,
-        phases=[phase | ARMS[arm]], trackers=(),
+        phases=[phase | ARMS[arm]], trackers=(), dtype=arguments.dtype,
     )  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:
+        if base:
+            known = {name: value for name, value in base.items() if name != "perplexity"}
+            known = {"phases": [], "base_perplexity": base["perplexity"], "base_measures": known}
+            write_json(Path(folder) / "phases.json", known)
         found = pretrain.run(section, Path(folder), {"corpus": arguments.corpus})
     last = found["phases"][-1]
     base = found["base_measures"] | {"perplexity": found["base_perplexity"]}
@@ -135,6 +155,8 @@ def _arguments():
     parser.add_argument("--tokens", type=int, default=60_000)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--dtype", default="float32", choices=("float32", "bfloat16", "auto"))
+    parser.add_argument("--most", type=int, help="train no more models than this, and keep the rest for the next call")
     parser.add_argument("--arms", type=lambda text: text.split(","), default=list(ARMS))
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()

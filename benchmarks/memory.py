@@ -1,6 +1,7 @@
 """The memory that `in2x check` forecasts for each stage that trains, beside the most that the stage held.
 
     python benchmarks/memory.py --out benchmarks/results/memory.json          # about nine minutes on a quiet core
+    python benchmarks/memory.py --out benchmarks/results/memory.json --cases 1 2      # in pieces
     python benchmarks/memory.py --runs runs/tiny runs/small                   # only what the manifests of runs say
 
 Short stages of two models from random weights are run on the CPU, each in a process of its own, on the corpus of
@@ -18,6 +19,8 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+
+from machine import report
 
 from in2x import artifacts
 from in2x.machines import processor
@@ -132,27 +135,36 @@ def _took_steps(folder: Path) -> bool:
     return log.exists() and '"gradient_norm"' in log.read_text(encoding="utf-8")
 
 
+def _kept(out: Path | None, wanted: list[int]) -> list[dict]:
+    """The rows of earlier calls, of other cases than are wanted now."""
+    if not (wanted and out and out.exists()):
+        return []
+    return [row for row in artifacts.read_json(out)["rows"] if row["number"] not in wanted]
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--runs", nargs="*", type=Path, help="folders of finished runs: read, and run nothing")
     parser.add_argument("--corpus", type=Path, help="folder of a finished corpus stage under the same settings")
-    parser.add_argument("--cases", type=int, default=len(CASES), help="only the first so many")
-    parser.add_argument("--out", type=Path)
+    parser.add_argument("--cases", nargs="+", type=int, choices=range(1, len(CASES) + 1), help="only these: 1, 2, ...")
+    parser.add_argument("--out", type=Path, help="rows of cases that are not measured now are kept in it")
     arguments = parser.parse_args()
-    rows = []
+    wanted = [] if arguments.runs else arguments.cases or list(range(1, len(CASES) + 1))
+    rows = _kept(arguments.out, wanted)
     if arguments.runs:
         rows = [row for folder in arguments.runs for row in of_run(folder)]
-    for number, case in enumerate(() if arguments.runs else CASES[: arguments.cases]):
+    for number in wanted:
         with tempfile.TemporaryDirectory(prefix="in2x-memory-") as folder:
-            rows += measured(case, Path(folder), arguments.corpus)
-        print(f"case {number + 1} of {arguments.cases} is done", file=sys.stderr)
+            rows += [{"number": number, **row} for row in measured(CASES[number - 1], Path(folder), arguments.corpus)]
+        print(f"case {number} is done", file=sys.stderr)
+    rows.sort(key=lambda row: row.get("number", 0))
     for row in rows:
         what = row.get("run") or f"{row['model']}, {row['optimizer']}, {row['micro']}, {row['checkpointing']}"
         what += f", {row['dtype']}" if "dtype" in row else ""
         print(f"{what:<28} {row['stage']:<9} {row['peak'] / 1e9:6.2f} GB  forecast {row['forecast'] / 1e9:6.2f} GB  "
               f"{row['ratio'] - 1:+.0%}")  # fmt: skip
     if arguments.out:
-        artifacts.write_json(arguments.out, {"goal": GOAL, "rows": rows})
+        report(arguments.out, {"goal": GOAL, "rows": rows})
     return int(not arguments.runs and any(abs(row["ratio"] - 1) > GOAL for row in rows))
 
 

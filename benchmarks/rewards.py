@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -74,6 +75,7 @@ def local(run: Path, num_completions: int, repeats: int, dtype: str) -> dict:
     import torch
 
     from in2x.model.loading import load_tokenizer
+    from in2x.model.precision import training_dtype
     from in2x.rewards import naturalness
     from in2x.rewards.components import Resources
     from in2x.rewards.gates import check_gates
@@ -81,6 +83,7 @@ def local(run: Path, num_completions: int, repeats: int, dtype: str) -> dict:
     from in2x.rewards.translation import TranslationReward
 
     folder = run / "reward" / "naturalness"
+    dtype = training_dtype(dtype, "cpu")
     model = naturalness.load(folder).to(getattr(torch, dtype))
     resources = Resources(max_tokens=64, buffer_tokens=16, preference=(model, load_tokenizer(folder)))
     groups = groups_of(run, num_completions)
@@ -110,12 +113,10 @@ def local(run: Path, num_completions: int, repeats: int, dtype: str) -> dict:
 
 def clear_caches() -> None:
     """What is cached by text would make a repetition cheaper than a new batch."""
-    from in2x.evaluation import chrf
-    from in2x.evaluation.japanese import document, morphology, pronouns, register
-
-    for module in (chrf, document, morphology, pronouns, register):
-        for value in vars(module).values():
-            if hasattr(value, "cache_clear") and value is not getattr(morphology, "_tagger", None):
+    parts = ("in2x.rewards", "in2x.evaluation")
+    for module in [module for name, module in sys.modules.items() if name.startswith(parts)]:
+        for name, value in vars(module).items():
+            if hasattr(value, "cache_clear") and name != "_tagger":
                 value.cache_clear()
 
 
@@ -219,7 +220,9 @@ def main() -> None:
     parser.add_argument("--num-completions", type=int, default=2048)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32", help="of the preference model")
+    parser.add_argument(
+        "--dtype", choices=("auto", "float32", "bfloat16"), default="auto", help="of the preference model"
+    )
     parser.add_argument("--groups", type=int, default=128)
     parser.add_argument("--concurrency", type=int, default=32)
     parser.add_argument("--pause", type=float, default=0.25)

@@ -31,3 +31,24 @@ def make_model(tokenizer):
         return make_model(SimpleNamespace(**architecture | changes), tokenizer).eval()
 
     return make
+
+
+@pytest.fixture
+def corpus(tmp_path):
+    """The folder of a corpus stage: sixty pairs of English and Japanese, eight of them held out, and no other text."""
+    import json
+
+    import polars as pl
+
+    folder = tmp_path / "corpus"
+    folder.mkdir()
+    rows = [
+        (f"p{n}", n, "dev" if n >= 52 else "train", "ab"[n % 2], "web", f"I live in {n}.", f"{n}に住んでいます。")
+        for n in range(60)
+    ]
+    names = ["id", "group", "split", "domain", "origin", "source", "target"]
+    pl.DataFrame(rows, schema=names, orient="row").write_parquet(folder / "pairs.parquet")
+    texts = pl.DataFrame(schema=dict.fromkeys(("id", "language", "text", "origin"), pl.String))
+    texts.write_parquet(folder / "text.parquet")
+    (folder / "manifest.json").write_text(json.dumps({"section": {"pair": "en-ja"}}))
+    return folder

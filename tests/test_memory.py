@@ -31,13 +31,14 @@ def kept_bytes(family: str, half: bool, recomputed: bool, packed: bool) -> int:
     """Bytes of the distinct storages that autograd keeps of a forward pass, weights and their copies left out."""
     from transformers import AutoModelForCausalLM, LlamaConfig, Qwen2Config, Qwen3Config
 
+    from in2x.model.fused import use_fused
     from in2x.model.logprobs import hidden_states
 
     config = {"qwen3": Qwen3Config, "llama": LlamaConfig, "qwen2": Qwen2Config}[family](
         vocab_size=1000, hidden_size=64, intermediate_size=160, num_hidden_layers=3, num_attention_heads=4,
         num_key_value_heads=2, head_dim=16,
     )  # fmt: skip
-    model = AutoModelForCausalLM.from_config(config).train()
+    model = use_fused(AutoModelForCausalLM.from_config(config)).train()
     if recomputed:
         from in2x.training.kernels import _recompute
 
@@ -84,13 +85,13 @@ def test_parts_of_a_step_by_hand():
     section = SftSection(micro_batch_tokens=128)
     memory = training(section, SIZE, Load(128, 0, 1, 100), ONE)
     number = 1000 * 64 + 3 * (2 * 64 * 64 + 2 * 64 * 32 + 3 * 64 * 160 + 2 * 64 + 2 * 16) + 64
-    layer = 24 * 64 + 4 * (4 * 160 + 2 * 64 + 2 * 32) + 8 * (64 + 32)
+    layer = 16 * 64 + 4 * (3 * 160 + 2 * 64 + 2 * 32) + 4 * (64 + 32)
     expected = {
         "weights": 4 * number,
         "optimizer": 8 * number,
         "gradients": 4 * number,
-        "activations": 128 * (3 * layer + 8 * 64),
-        "logits": 12 * 100 * 1000,
+        "activations": 128 * (3 * layer + 4 * 64),
+        "logits": 8 * 100 * 1000 + 3 * 4 * 64_000,
         "runtime": 0,
     }
     assert memory.moment == "in a step"
@@ -123,19 +124,21 @@ def test_muons_step_by_hand(dtype, size):
 
 
 def test_logits_stay_within_the_budget_and_a_trained_head_has_its_gradient_twice():
-    budget = 12 * 8_000_000
-    assert logits_bytes(SHAPE, 7_999, "cross-entropy", False, True) == 12 * 7_999_000
-    assert logits_bytes(SHAPE, 80_000, "cross-entropy", False, False) == budget
-    assert logits_bytes(SHAPE, 80_000, "cross-entropy", False, True) == budget + 3 * 4 * 64_000
+    head = 4 * 64_000
+    assert logits_bytes(SHAPE, 7_999, "policy", False, True, False) == 24 * 7_999_000
+    assert logits_bytes(SHAPE, 80_000, "policy", False, True, False) == 24 * 8_000_000 + 3 * head
+    assert logits_bytes(SHAPE, 80_000, "cross-entropy", False, False, True) == 8 * 8_000_000
+    assert logits_bytes(SHAPE, 100, "cross-entropy", False, True, True) == 8 * 100_000 + 3 * head
+    assert logits_bytes(SHAPE, 80_000, "cross-entropy", False, True, False) == 8 * 256_000 + 3 * head
     untied = Shape("qwen3", 1000, 64, 160, 3, 4, 2, 16, 2048, is_tied=False)
-    assert logits_bytes(untied, 80_000, "cross-entropy", False, True) == budget + 2 * 4 * 64_000
+    assert logits_bytes(untied, 80_000, "cross-entropy", False, True, True) == 8 * 8_000_000 + 2 * head
 
 
 def test_the_budget_of_logits_is_the_one_in_use():
     from in2x import memory
     from in2x.model import chunks
 
-    assert memory.LOGITS_BUDGET == chunks.LOGITS_BUDGET
+    assert (memory.LOGITS_BUDGET, memory.SUMMED_ROWS) == (chunks.LOGITS_BUDGET, chunks.SUMMED_ROWS)
 
 
 def test_a_prompt_is_kept_once_for_its_group():

@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from in2x.recipe import Recipe
 
 REWARDS = (
-    "adequacy", "bleu", "embedding", "coverage", "qe", "naturalness", "rubric", "length", "relative_length",
-    "repetition", "numbers", "dates", "markup", "terms", "untranslated", "script", "register", "polarity", "names",
-    "style", "answer", "format",
+    "adequacy", "bleu", "embedding", "coverage", "reconstruction", "qe", "naturalness", "rubric", "length",
+    "relative_length", "repetition", "numbers", "dates", "markup", "terms", "untranslated", "script", "register",
+    "polarity", "names", "style", "answer", "format",
 )  # fmt: skip
 TASKS = tuple(InstructSection.model_fields["tasks"].default)
 DOMAINS = ("conversational", "knowledge")
@@ -203,7 +203,7 @@ def _held_out(recipe: Recipe) -> Iterator[Problem]:
 
 
 def _pseudo_references(recipe: Recipe) -> Iterator[Problem]:
-    """The model that samples the pseudo-references, and the plugin's Python, must be there."""
+    """The models that sample the pseudo-references and translate back, and the plugin's Python, must be there."""
     section = recipe.translate
     if section is None:
         return
@@ -212,6 +212,8 @@ def _pseudo_references(recipe: Recipe) -> Iterator[Problem]:
         yield Problem(("translate", "pseudo_references"), "the model is trained from scratch; there is no base")
     elif named not in ("candidates", "base") and getattr(recipe, named) is None:
         yield Problem(("translate", "pseudo_references"), f"the recipe has no [{named}] whose model could sample")
+    if section.reconstruction_weight and recipe.sft is None:
+        yield Problem(("translate", "reconstruction_weight"), "the recipe has no [sft] whose model translates back")
     if section.plugin_python and not section.plugin_python.exists():
         yield Problem(("translate", "plugin_python"), _not_there(section.plugin_python, "file"))
 

@@ -127,8 +127,8 @@ def start() -> None:
 def leave() -> None:
     """End what `start` began, before the interpreter ends.
 
-    A thread of gloo that lets go of a Python object while the interpreter shuts down aborts the process (seen once in 120
-    processes that ended right after a gather).
+    A thread of gloo that lets go of a Python object while the interpreter shuts down aborts the process: seen once in
+    120 processes that ended right after a gather.
     """
     dist = sys.modules.get("torch.distributed")
     if dist is not None and dist.is_available() and dist.is_initialized():

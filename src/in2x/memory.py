@@ -25,8 +25,9 @@ FLOAT, HALF = 4, 2
 OPTIMIZER_BYTES = {"adamw": 8, "muon": 4, "adamw-8bit": 2}
 """State per parameter. Muon keeps two moments of the embedding and the head, as AdamW."""
 LOGITS_BUDGET = 8_000_000
-"""As in in2x.model.chunks, which would import torch."""
-LOGIT_BYTES = {"cross-entropy": 12, "policy": 24}
+SUMMED_ROWS = 256
+"""Both as in in2x.model.chunks, which would import torch."""
+LOGIT_BYTES = {"cross-entropy": 8, "policy": 24}
 """For each logit: what is made of it, and the gradient."""
 SAMPLING_LOGITS_ROWS = 128
 """Rows whose logits exist at a time in generation."""
@@ -103,29 +104,30 @@ def adapter_parameters(lora, shape: Shape) -> int:
 def activation_bytes(shape: Shape, tokens: int, packed_tokens: int, half: bool, recomputed: bool) -> float:
     """What autograd keeps of one micro-batch, as counted in transformers' layers (tests/test_memory.py).
 
-    A layer keeps, for each token: of both norms the input, the normed state, and the result, which under autocast is
-    halved anew for each of five products; four tensors of the gated layer; queries, keys and values as attention reads
-    them, and its output; with norms of queries and keys, these twice more. Rows of `packed_tokens` (0: not packed) have
-    a mask, for which each layer keeps a bias, and keys and values repeated for all query heads. Recomputed layers keep
-    their input, but for the one at work.
+    A layer keeps, for each token: of both norms the input and the result, which under autocast is halved anew for each
+    of five products; three tensors of the gated layer; queries, keys and values as attention reads them, and its
+    output; with norms of queries and keys, what these are given (under autocast in float32, and the normed state).
+    Rows of `packed_tokens` (0: not packed) have a mask, for which each layer keeps a bias, and keys and values repeated
+    for all query heads. Recomputed layers keep their input, but for the one at work.
     """
     D, Q, K, I = shape.hidden_size, shape.query_size, shape.key_size, shape.intermediate_size  # noqa: E741
     size = HALF if half else FLOAT
-    layer = (26 if half else 24) * D + size * (4 * I + 2 * Q + 2 * (Q if packed_tokens else K) + packed_tokens)
+    layer = (18 if half else 16) * D + size * (3 * I + 2 * Q + 2 * (Q if packed_tokens else K) + packed_tokens)
     if shape.family == "qwen3":
-        layer += (size + (FLOAT if half else size)) * (Q + K)
+        layer += (size + FLOAT if half else size) * (Q + K)
     kept = shape.num_layers * FLOAT * D + layer if recomputed else shape.num_layers * layer
-    return tokens * (kept + 2 * FLOAT * D + packed_tokens)
+    return tokens * (kept + FLOAT * D + packed_tokens)
 
 
-def logits_bytes(shape: Shape, tokens: int, loss: str, half: bool, head_is_trained: bool) -> float:
-    """Of the head: logits within the budget; above it, also the head's gradient in the making, twice, and the
-    embedding's where it is the head."""
-    number = tokens * shape.vocab_size
-    total = min(number, LOGITS_BUDGET) * (LOGIT_BYTES[loss] + (4 if half else 0))
+def logits_bytes(shape: Shape, tokens: int, loss: str, half: bool, head_is_trained: bool, is_gpu: bool) -> float:
+    """Of the head: logits within the budget, on a CPU of SUMMED_ROWS where they are of a sum; of a sum, and above the
+    budget, also the head's gradient in the making, twice, and the embedding's where it is the head."""
+    is_sum = loss == "cross-entropy"
+    rows = tokens if is_gpu or not is_sum else min(tokens, SUMMED_ROWS)
+    total = min(rows * shape.vocab_size, LOGITS_BUDGET) * (LOGIT_BYTES[loss] + (4 if half else 0))
     if half:
         total += HALF * shape.head_parameters
-    if number > LOGITS_BUDGET and head_is_trained:
+    if (is_sum or tokens * shape.vocab_size > LOGITS_BUDGET) and head_is_trained:
         total += (3 if shape.is_tied else 2) * FLOAT * shape.head_parameters
     return total
 
@@ -206,7 +208,8 @@ def _step(section, size: ModelSize, load: Load, machine: Machine) -> Memory:
     tokens, recomputed = load.micro_batch_tokens, section.gradient_checkpointing
     parts["activations"] = activation_bytes(shape, tokens, load.packed_tokens, half, recomputed)
     if load.loss in LOGIT_BYTES:
-        parts["logits"] = logits_bytes(shape, load.logit_tokens, load.loss, half, section.lora is None)
+        trains_head = section.lora is None
+        parts["logits"] = logits_bytes(shape, load.logit_tokens, load.loss, half, trains_head, machine.is_gpu)
     if half:
         kept = 1 if section.lora and recomputed else shape.num_layers
         parts["half copies"] = HALF * kept * shape.layer_parameters

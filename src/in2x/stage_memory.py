@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from in2x.machines import Machine
 from in2x.memory import FLOAT, HALF, PROMPT_TOKENS, Load, Memory, Samples, inference, training
+from in2x.model.precision import training_dtype
 from in2x.model_size import ModelSize
 from in2x.recipe import Recipe
 from in2x.rl.rows import ROWS
@@ -85,13 +86,14 @@ def _rl(recipe: Recipe, size: ModelSize, machine: Machine) -> Memory:
         engine = section.generator.gpu_memory_fraction * machine.memory_bytes
     if section.dev_every_batches:
         samples += (_samples(section.num_dev, 1, section.max_completion_tokens, machine),)
+    samples += _measured(section.measures, machine)
     load = Load(
         tokens,
         0,
         -(-num_batches // machine.num_devices),
         tokens * section.max_completion_tokens // row,
         loss="policy",
-        frozen=_frozen(section, size),
+        frozen=_frozen(section, size, machine),
         samples=samples,
         engine_bytes=engine,
         rollout_bytes=section.batch_completions * row * ROLLOUT_BYTES,
@@ -99,7 +101,7 @@ def _rl(recipe: Recipe, size: ModelSize, machine: Machine) -> Memory:
     return training(section, size, load, machine)
 
 
-def _frozen(section, size: ModelSize) -> tuple[tuple[str, float], ...]:
+def _frozen(section, size: ModelSize, machine: Machine) -> tuple[tuple[str, float], ...]:
     """The preference model, whole on every device; the reference policy, which an adapter makes needless."""
     found = []
     weights = [section.reward_weights, *section.reward_task_weights.values()]
@@ -107,7 +109,8 @@ def _frozen(section, size: ModelSize) -> tuple[tuple[str, float], ...]:
         body = size.num_parameters
         if size.shape and not size.shape.is_tied:
             body -= size.shape.head_parameters
-        found.append(("preference model", (HALF if section.reward_preference_dtype == "bfloat16" else FLOAT) * body))
+        dtype = training_dtype(section.reward_preference_dtype, machine.device_type)
+        found.append(("preference model", (HALF if dtype == "bfloat16" else FLOAT) * body))
     kl = ROWS[section.algorithm].settings(kl_coefficient=section.kl_coefficient).kl_coefficient
     if kl and not section.lora:
         found.append(("reference policy", FLOAT * size.num_parameters))

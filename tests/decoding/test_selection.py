@@ -2,6 +2,7 @@
 
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from pydantic import ValidationError
 
@@ -88,3 +89,39 @@ def test_a_plugin_that_fails_for_a_row_is_no_utility(monkeypatch):
 def test_settings_that_do_not_fit_are_refused(settings, message):
     with pytest.raises(ValidationError, match=message):
         TranslateSection(**settings)
+
+
+# --- translated back ----------------------------------------------------------------------------------------------
+
+
+def reconstructing(scores, **settings):
+    """The choices, and the pairs that were translated back; `scores` by hypothesis, the others are less likely."""
+    asked = []
+
+    def reconstruct(pairs):
+        asked.extend(pairs)
+        return np.array([scores.get(hypothesis, -9.0) for _, hypothesis in pairs])
+
+    section = TranslateSection(**{"reconstruction_weight": 20.0} | settings)
+    return choose_all(section, CANDIDATES, None, SOURCES, "ja", reconstruct), asked
+
+
+def test_what_gives_its_source_back_wins_by_the_weight():
+    scores = {"犬がいる。": -1.0, "雪が降っている。": -1.0, "いいえ、違います。": -1.0}
+    assert reconstructing(scores)[0] == [1, 3, 3]
+    assert reconstructing(scores, reconstruction_weight=1e-6)[0] == chosen()
+    assert reconstructing({})[0] == chosen()  # the same for all: the expected utility decides
+
+
+def test_only_the_leading_distinct_candidates_are_translated_back():
+    best = {"はい。": -1.0}  # 37.3 points, after 62.3 and 42.9
+    choices, asked = reconstructing(best, reconstruction_keep=2)
+    assert choices == chosen()
+    assert [hypothesis for source, hypothesis in asked if source == "No."] == ["いいえ。", "いいえ、違います。"]
+    assert reconstructing(best, reconstruction_keep=3)[0] == [*chosen()[:2], 0]
+
+
+def test_candidates_that_an_approximation_left_out_stay_out():
+    settings = {"approximation": "coarse-to-fine", "keep": 1}
+    choices, asked = reconstructing({"雪が降っている。": -1.0}, **settings)
+    assert choices == chosen(**settings) and len(asked) == len(SOURCES)

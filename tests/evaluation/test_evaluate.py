@@ -4,8 +4,10 @@ import polars as pl
 import pytest
 
 from in2x.artifacts import read_json, write_json
+from in2x.evaluation.by_difficulty import EASY, segment_classes
 from in2x.evaluation.evaluate import role, run
-from in2x.sections import EvaluateSection
+from in2x.evaluation.metrics import chrf_value
+from in2x.sections import DIFFICULTIES, EvaluateSection
 
 REFERENCES = ["彼は毎日学校へ行きます。", "神戸に住んでいます。", "何をしているのですか。", "ありがとうございました。"]
 SYSTEMS = {
@@ -26,7 +28,11 @@ def evaluated(tmp_path):
     (tmp_path / "translate").mkdir()
     pl.DataFrame(rows, schema=columns, orient="row").write_parquet(tmp_path / "translate" / "hypotheses.parquet")
     write_json(tmp_path / "translate" / "manifest.json", {"results": {"target_language": "ja"}})
-    run(EvaluateSection(num_resamples=200, num_samples=3), tmp_path / "evaluate", {"translate": tmp_path / "translate"})
+    write_json(tmp_path / "corpus" / "manifest.json", {"section": {"pair": "en-ja"}})
+    train = [("train", "a long " * n + "sentence with rarities" + "y" * n) for n in range(1, 40)]
+    pl.DataFrame(train, schema=["split", "source"], orient="row").write_parquet(tmp_path / "corpus" / "pairs.parquet")
+    inputs = {name: tmp_path / name for name in ("corpus", "translate")}
+    run(EvaluateSection(num_resamples=200, num_samples=3), tmp_path / "evaluate", inputs)
     return tmp_path / "evaluate"
 
 
@@ -50,6 +56,30 @@ def test_samples_show_the_same_segments_of_every_system_from_short_to_long(evalu
     assert all(set(sample["hypotheses"]) == {"sft/greedy", "rl/greedy", "merge/mbr"} for sample in samples)
     lengths = [len(sample["source"]) for sample in samples]
     assert lengths == sorted(lengths)
+
+
+def test_scores_by_difficulty_are_those_of_the_segments_of_each_class(evaluated):
+    rows = [row for row in read_json(evaluated / "by_difficulty.json") if row["metric"] == "chrF2"]
+    assert {row["difficulty"] for row in rows} <= set(DIFFICULTIES)
+    assert sum(row["num_segments"] for row in rows if row["system"] == "rl") == 4
+    classes = segment_classes(pl.read_parquet(evaluated.parent / "translate/hypotheses.parquet"),
+                              evaluated.parent / "corpus")  # fmt: skip
+    for row in rows:
+        places = [int(segment[1:]) for segment, name in classes.items() if name == row["difficulty"]]
+        texts = SYSTEMS[row["system"], row["decoding"]]
+        expected = chrf_value([texts[place] for place in places], [REFERENCES[place] for place in places])
+        assert row["value"] == pytest.approx(expected) and row["low"] <= row["value"] <= row["high"]
+
+
+def test_easy_samples_are_of_the_easiest_fifth_by_the_source_alone(tmp_path):
+    train = ["the cat sat on the mat"] * 5 + [
+        f"an exceedingly rare {'w' * n} came up in conversation" for n in range(35)
+    ]
+    write_json(tmp_path / "manifest.json", {"section": {"pair": "en-ja"}})
+    pl.DataFrame({"split": "train", "source": train}).write_parquet(tmp_path / "pairs.parquet")
+    hypotheses = pl.DataFrame({"segment_id": ["a", "b"], "source": ["the cat sat", "a quizzical ornithopter " * 4]})
+    classes = segment_classes(hypotheses, tmp_path)
+    assert classes["a"] in EASY and classes["b"] == "very-difficult"
 
 
 def test_a_metric_that_rewarded_or_selected_is_no_judge():

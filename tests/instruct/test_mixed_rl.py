@@ -89,6 +89,7 @@ def scripted(inputs, tokenizer, monkeypatch):
 
 def test_each_task_is_rewarded_by_its_own_components(inputs, scripted, serve, tmp_path, monkeypatch):
     monkeypatch.setattr(in2x.judging.cache, "default_path", lambda: tmp_path / "answers")
+    monkeypatch.setattr(train, "measures_in_chat", lambda *_: {})  # of a corpus that has no text beside its pairs
     server = serve(judge)
     section = RlSection(
         num_batches=1, batch_completions=48, mini_batch_completions=48, group_size=4, max_completion_tokens=64,

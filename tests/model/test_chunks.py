@@ -6,8 +6,8 @@ import transformers
 from torch import nn
 
 from in2x.model import chunks
-from in2x.model.chunks import by_chunks
-from in2x.model.logprobs import completion_logprobs, cross_entropy_sum, token_nats
+from in2x.model.chunks import by_chunks, sum_by_chunks
+from in2x.model.logprobs import completion_logprobs, cross_entropy_sum, summed_nats, token_nats
 
 V, D, N = 11, 6, 10
 WIDTHS = {
@@ -48,7 +48,7 @@ def linear(bias):
 
 
 def total(logits_NV, targets_N):
-    return nn.functional.cross_entropy(2 * torch.tanh(logits_NV / 1.7), targets_N, reduction="sum")
+    return nn.functional.cross_entropy(2 * torch.tanh(logits_NV / 1.7), targets_N, reduction="none")
 
 
 def by_row(logits_NV, targets_N):
@@ -62,15 +62,25 @@ def one_by_row(logits_NV, targets_N):
 
 @pytest.fixture(autouse=True)
 def three_rows(monkeypatch):
-    """Ten rows are three chunks of three, and one."""
+    """Ten rows are three chunks of three, and one; a sum's last one is filled up to four."""
     monkeypatch.setattr(chunks, "LOGITS_BUDGET", 3 * V + 1)
+    monkeypatch.setattr(chunks, "WHOLE", 1)
+
+
+def chunked(head, hidden_ND, targets_N, measure, summed):
+    if not summed:
+        return by_chunks(head, hidden_ND, targets_N, measure)
+    value, values_N = sum_by_chunks(head, hidden_ND, targets_N, measure)
+    assert not values_N.requires_grad
+    torch.testing.assert_close(values_N.sum(), value.detach())
+    return value
 
 
 def run(head, hidden_ND, targets_N, measure, summed):
     """Values and gradients; each row's own weight in the loss."""
     hidden_ND = hidden_ND.clone().requires_grad_()
     head.zero_grad()
-    values = by_chunks(head, hidden_ND, targets_N, measure, summed)
+    values = chunked(head, hidden_ND, targets_N, measure, summed)
     weighted = [value * torch.arange(1.0, 1 + value.numel()).to(value) / 3 for value in
                 (values if isinstance(values, tuple) else (values,))]  # fmt: skip
     sum(value.sum() for value in weighted).backward()
@@ -103,7 +113,7 @@ def test_gradcheck(measure, summed):
         head = nn.Linear(D, V)
         del head.weight, head.bias
         head.weight, head.bias = weight_VD, bias_V
-        return by_chunks(head, hidden_ND, targets_N, measure, summed)
+        return chunked(head, hidden_ND, targets_N, measure, summed)
 
     inputs = [torch.randn(size, dtype=torch.float64, requires_grad=True) for size in ((N, D), (V, D), (V,))]
     assert torch.autograd.gradcheck(function, inputs)
@@ -121,7 +131,7 @@ def test_no_more_logits_at_once_than_the_budget(measure, summed):
     assert seen == ([33, 33, 33, 11] if summed else [33, 33, 33, 11] * 2)
     with torch.inference_mode():
         seen.clear()
-        by_chunks(linear(True), torch.randn(N, D), torch.randint(V, (N,)), watched, summed)
+        chunked(linear(True), torch.randn(N, D), torch.randint(V, (N,)), watched, summed)
     assert seen == [33, 33, 33, 11]
 
 
@@ -149,6 +159,7 @@ def test_blocks_within_the_budget(monkeypatch, make_head):
 def test_rows_of_a_block(monkeypatch, logits, rows):
     """A multiple of 64 where that many are allowed, and never none."""
     monkeypatch.setattr(chunks, "BLOCK", {"cpu": logits})
+    monkeypatch.setattr(chunks, "WHOLE", 64)
     assert chunks._block_rows(nn.Linear(2, 6144), torch.zeros(1000, 2)) == rows
 
 
@@ -156,7 +167,32 @@ def test_one_row_beyond_the_budget_is_a_chunk(monkeypatch):
     monkeypatch.setattr(chunks, "LOGITS_BUDGET", 1)
     head, hidden_ND, targets_N = linear(False), torch.randn(N, D), torch.randint(V, (N,))
     expected = total(head(hidden_ND), targets_N)
-    torch.testing.assert_close(by_chunks(head, hidden_ND, targets_N, total, True), expected)
+    value, values_N = sum_by_chunks(head, hidden_ND, targets_N, total)
+    torch.testing.assert_close(values_N, expected.detach())
+    torch.testing.assert_close(value, expected.sum())
+
+
+def test_the_last_chunk_of_a_sum_is_filled_and_what_fills_it_counts_nowhere(monkeypatch):
+    monkeypatch.setattr(chunks, "LOGITS_BUDGET", 10**9)
+    monkeypatch.setattr(chunks, "SUMMED_ROWS", 8)
+    torch.manual_seed(0)
+    head, hidden_ND, targets_N = linear(True).double(), torch.randn(N, D).double(), torch.randint(V, (N,))
+    seen = []
+
+    def watched(logits_NV, targets_N):
+        seen.append(len(logits_NV))
+        return total(logits_NV, targets_N)
+
+    expected = run(head, hidden_ND, targets_N, watched, True)
+    monkeypatch.setattr(chunks, "WHOLE", 4)
+    torch.testing.assert_close(run(head, hidden_ND, targets_N, watched, True), expected, rtol=1e-12, atol=1e-12)
+    assert seen == [8, 2, 8, 4]
+
+
+def test_a_sum_over_no_rows_is_zero():
+    value, values_N = sum_by_chunks(linear(True), torch.randn(0, D, requires_grad=True), torch.zeros(0).long(), total)
+    value.backward()
+    assert float(value.detach()) == 0 and values_N.shape == (0,)
 
 
 @pytest.mark.parametrize(("measure", "summed"), [(total, True), (by_row, False)])
@@ -172,7 +208,7 @@ def test_mixed_precision(monkeypatch, measure, summed):
     def inside():
         with torch.autocast("cpu", torch.bfloat16):
             hidden = hidden_ND.clone().requires_grad_()
-            values = by_chunks(head, hidden, targets_N, in_float32, summed)
+            values = chunked(head, hidden, targets_N, in_float32, summed)
         head.zero_grad()
         (values if summed else (values[0] + values[1]).sum()).backward()  # outside autocast, as the loop does it
         return values, hidden.grad, [x.grad for x in head.parameters()]
@@ -196,7 +232,10 @@ def test_losses_of_a_model(monkeypatch, family):
 
     def losses():
         logprobs_BT, entropy_BT = completion_logprobs(model, ids_BT, batch["position_ids"], mask_BT, 0.7)
-        parts = cross_entropy_sum(model, batch, 1.5), token_nats(model, batch), logprobs_BT, entropy_BT
+        value, nats_N = summed_nats(model, batch, 1.5)
+        torch.testing.assert_close(token_nats(model, batch, 1.5).detach(), nats_N)
+        torch.testing.assert_close(cross_entropy_sum(model, batch, 1.5), value)
+        parts = value, token_nats(model, batch), logprobs_BT, entropy_BT
         model.zero_grad()
         (parts[0] + parts[1].square().sum() + (logprobs_BT * 2 + 0.3 * entropy_BT).exp().sum()).backward()
         return parts, [parameter.grad.clone() for parameter in model.parameters()]
@@ -205,8 +244,3 @@ def test_losses_of_a_model(monkeypatch, family):
     found = losses()
     monkeypatch.setattr(chunks, "LOGITS_BUDGET", 10**9)
     torch.testing.assert_close(found, losses(), rtol=1e-5, atol=1e-6)
-
-
-def test_a_reduction_that_is_not_known(make_model):
-    with pytest.raises(ValueError, match="'none' or 'sum', got 'mean'"):
-        token_nats(make_model(), {}, reduction="mean")

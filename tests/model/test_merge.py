@@ -125,7 +125,10 @@ def stages(tmp_path, make_model, tokenizer):
     (tmp_path / "corpus/manifest.json").write_text(json.dumps({"section": {"pair": "en-ja"}}))
     rows = [("a", "train", "x", "y"), ("b", "dev", "Hello", "どうも"), ("c", "dev", "Bye", "さよなら")]
     pairs = pl.DataFrame(rows, schema=["id", "split", "source", "target"], orient="row")
+    pairs = pairs.with_row_index("group").with_columns(domain=pl.lit("a"), origin=pl.lit("web"))
     pairs.write_parquet(tmp_path / "corpus/pairs.parquet")
+    texts = pl.DataFrame(schema=dict.fromkeys(("id", "language", "text", "origin"), pl.String))
+    texts.write_parquet(tmp_path / "corpus/text.parquet")
     instructions = pairs.filter(split="dev").select("id", prompt="source", response="target")
     instructions.write_parquet(tmp_path / "instruct/sft.parquet")
     return {name: tmp_path / name for name in ("corpus", "instruct", "sft", "rl")}, models
@@ -143,6 +146,7 @@ def run(stages, folder, best, section=None):
     section = section or MergeSection(weights=(0.25,), densities=(0.5,), num_saliency_segments=2)
     results = merge.run(section, folder, stages[0], translate)
     assert all(call == (["Hello", "Bye"][: section.num_dev], "ja", 64, 256) for call in calls)
+    assert results["measures"]["retrieval"]["num_segments"] == 2
     return results
 
 

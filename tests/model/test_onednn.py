@@ -13,21 +13,23 @@ pytestmark = pytest.mark.skipif(not onednn.AVAILABLE, reason="this torch has no 
 
 
 @pytest.mark.parametrize("bias", [True, False])
-@pytest.mark.parametrize("shape", [(7, 24), (2, 5, 24), (1, 24)])
-def test_values_and_gradients_are_torchs(shape, bias):
+@pytest.mark.parametrize("shape", [(7, 24), (2, 5, 24), (1, 24), (100, 24)])
+@pytest.mark.parametrize("outputs", [40, 9])
+def test_values_and_gradients_are_torchs(shape, bias, outputs):
     torch.manual_seed(0)
-    plain = nn.Linear(24, 40, bias=bias)
+    plain = nn.Linear(24, outputs, bias=bias)
     ours = use_onednn(nn.Sequential(copy.deepcopy(plain)))[0]
     assert type(ours) is OneDnnLinear
     x, y = torch.randn(shape, requires_grad=True), torch.randn(shape, requires_grad=True)
     y.data.copy_(x.data)
-    weights = torch.randn(*shape[:-1], 40)
+    weights = torch.randn(*shape[:-1], outputs)
     (plain(x) * weights).sum().backward()
     (ours(y) * weights).sum().backward()
     torch.testing.assert_close(ours(y), plain(x), atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(y.grad, x.grad, atol=1e-5, rtol=1e-5)
     for own, theirs in zip(ours.parameters(), plain.parameters(), strict=True):
         torch.testing.assert_close(own.grad, theirs.grad, atol=1e-5, rtol=1e-5)
+        assert own.grad.is_contiguous()
 
 
 def test_frozen_weights_pass_the_gradient_on_and_get_none():

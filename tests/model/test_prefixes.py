@@ -64,7 +64,7 @@ def test_a_row_by_hand():
     prompts, completions = shared.grids
     assert prompts.queries.tolist() == [[0, 1], [5, 6]] and prompts.bias[0, 0].exp().tolist() == [[1, 0], [1, 1]]
     assert completions.queries.tolist() == [[2, 3], [3, 4], [6, 7]]
-    assert completions.keys.tolist() == [[2, 3, 0, 1], [3, 4, 0, 1], [6, 7, 5, 6]]
+    assert completions.keys.tolist() == [[2, 3, 0, 1], [3, 4, 0, 1], [6, 7, 5, 0]]
     assert completions.bias[1, 0].exp().tolist() == [[1, 0, 1, 1], [1, 1, 1, 1]]
     assert completions.bias[2, 0, 0].exp().tolist() == [1, 0, 1, 0]  # the other prompt is longer
     assert shared.places[:7].tolist() == [0, 1, 4, 6, 7, 2, 8]

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from in2x.model import softmax
-from in2x.model.softmax import logprob_and_entropy
+from in2x.model.softmax import logprob_and_entropy, token_nats
 
 
 def plain(logits_NV, targets_N):
@@ -50,3 +50,21 @@ def test_a_second_backward_pass_over_the_same_logits_is_refused():
     logprobs.sum().backward(retain_graph=True)
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         logprobs.sum().backward()
+
+
+@pytest.mark.parametrize("block", [1, 50, 10**9])
+def test_nats_and_their_gradient_are_autograds(monkeypatch, block):
+    monkeypatch.setitem(softmax.BLOCK, "cpu", block)
+    torch.manual_seed(0)
+    logits_NV, targets_N = 5 * torch.randn(7, 13, dtype=torch.float64), torch.randint(13, (7,))
+    weights_N, found = torch.randn(7, dtype=torch.float64), []
+    for measure in (lambda logits, targets: -plain(logits, targets)[0], token_nats):
+        leaf = logits_NV.clone().requires_grad_()
+        nats_N = measure(leaf * 1.5, targets_N)
+        found.append((nats_N.detach(), *torch.autograd.grad((weights_N * nats_N).sum(), leaf)))
+    torch.testing.assert_close(found[1], found[0], rtol=1e-12, atol=1e-12)
+
+
+def test_nats_of_huge_logits_are_finite():
+    logits_NV = torch.tensor([[3e4, 0.0, -3e4]]).repeat(2, 1)
+    torch.testing.assert_close(token_nats(logits_NV, torch.tensor([0, 2])), torch.tensor([0.0, 6e4]))

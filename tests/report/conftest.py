@@ -53,6 +53,8 @@ def build_run(root: Path) -> dict[str, Path]:
     write(folders["evaluate"] / "scores.json", scores())
     write(folders["evaluate"] / "comparisons.json", comparisons())
     write(folders["evaluate"] / "samples.json", samples())
+    write(folders["evaluate"] / "easy_samples.json", samples()[:2])
+    write(folders["evaluate"] / "by_difficulty.json", by_difficulty())
     return folders
 
 
@@ -199,6 +201,11 @@ def write_hypotheses(path: Path) -> None:
         for i, ((s, r), d) in enumerate(zip(PAIRS, DRAFTS, strict=True))
     ]
     pl.DataFrame(rows).write_parquet(path)
+
+
+def by_difficulty() -> list[dict[str, Any]]:
+    return [score | {"difficulty": name, "num_segments": number}
+            for name, number in (("difficult", 300), ("very-simple", 50)) for score in scores()]  # fmt: skip
 
 
 def scores() -> list[dict[str, Any]]:

@@ -1,7 +1,7 @@
 import re
 
 from in2x.report.parts.losses import loss_charts, without_losses
-from in2x.report.parts.measures import forgetting, measures
+from in2x.report.parts.measures import after_training, forgetting, measures
 
 
 def plain(html):
@@ -27,6 +27,13 @@ def test_every_measure_is_shown_beside_the_base():
         assert expected in text
     assert "num_segments" not in text and "broken" not in text and "base" not in text
     assert measures([("base", {}), ("one", {})]) is None
+
+
+def test_a_stage_that_is_measured_once_tells_its_forgetting_too():
+    found = {"perplexity": {"en": 25.0}, "round_trip": {"en-ja-en": 44.44}}
+    text = plain(after_training(found, {"en": 20.0}))
+    assert "Forgetting" in text and "after 25.0" in text and "44.4" in text
+    assert "Forgetting" not in plain(after_training(found, {})) and plain(after_training({}, {"en": 20.0})) == ""
 
 
 def test_losses_are_drawn_by_kind_and_taken_out_of_the_other_values():

@@ -126,6 +126,16 @@ def test_samples_are_limited(run_folder, page):
     assert segments(page(run_folder, "Tiny", max_samples=3)) == 3
 
 
+def test_simple_sentences_and_scores_by_difficulty_stand_apart(run_folder, page):
+    text = Outline(page(run_folder, "Tiny")).words
+    assert "Simple sentences" in text and "By difficulty of the source" in text
+    assert "very simple 50 " in text and "difficult 300 " in text
+    for name in ("easy_samples.json", "by_difficulty.json"):
+        (run_folder["evaluate"] / name).unlink()
+    text = Outline(page(run_folder, "Tiny")).words
+    assert "Simple sentences" not in text and "By difficulty" not in text and "could not be shown" not in text
+
+
 @pytest.mark.parametrize("kept", [(), *((name,) for name in STAGES)])
 def test_missing_stages_are_tolerated(run_folder, page, kept):
     written = page({name: run_folder[name] for name in kept}, "Tiny")

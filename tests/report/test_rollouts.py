@@ -100,6 +100,18 @@ def test_the_report_has_the_browser_and_the_alarms(run_folder, page, folder):
     assert "entropy 2 ×" in written and "it fell &lt;b&gt;" in written
 
 
+def test_the_report_tells_what_could_not_be_scored_and_why(run_folder, page):
+    reasons = [
+        {"component": "qe", "reason": "no <b>", "completions": 3},
+        {"component": "qe", "reason": "died", "completions": 4},
+    ]
+    lines = [{"step": 4, "reward": 1.0, "unscorable_reasons": reasons}, {"step": 8, "unscorable_reasons": reasons[:1]}]
+    (run_folder["rl"] / "metrics.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    written = page(run_folder, "Tiny")
+    place = written.index("Completions that could not be scored")
+    assert written.index("no &lt;b&gt;", place) < written.index("died", place)  # six of them before four
+
+
 def test_gates_share_one_chart_and_what_is_new_has_its_own():
     keys = ["gate/copy", "gate/empty", "ratio_effective_fraction", "ratio_variance", "clip_low_fraction", "mismatch_kl",
             "spread/adequacy", "wrong_language/ja"]  # fmt: skip

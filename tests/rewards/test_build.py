@@ -1,10 +1,13 @@
 """The reward of a recipe's section: what it loads, and what it refuses before anything is sampled."""
 
+import numpy as np
 import polars as pl
 import pytest
 
 from in2x.artifacts import In2xError, write_json
+from in2x.evaluation.reconstruction import load_reconstructor
 from in2x.model.loading import save_model
+from in2x.model.precision import training_dtype
 from in2x.records import Completion
 from in2x.rewards import naturalness
 from in2x.rewards.alignment import train_lexicon
@@ -18,7 +21,7 @@ TEXTS = ["彼は毎日学校へ行きます。", "彼は学校へ行く。"]
 
 @pytest.fixture
 def inputs(tmp_path, make_model, tokenizer):
-    folders = {name: tmp_path / name for name in ("corpus", "reward")}
+    folders = {name: tmp_path / name for name in ("corpus", "sft", "reward")}
     for folder in folders.values():
         folder.mkdir()
     write_json(folders["corpus"] / "manifest.json", {"section": {"pair": "en-ja"}})
@@ -27,6 +30,7 @@ def inputs(tmp_path, make_model, tokenizer):
         folders["corpus"] / "pairs.parquet"
     )
     save_model(make_model(), tokenizer, tmp_path / "lm")
+    save_model(make_model(seed=1), tokenizer, folders["sft"] / "model")
     model = naturalness.load(tmp_path / "lm", from_language_model=True)
     model.config.pad_token_id = tokenizer.pad_token_id
     save_model(model, tokenizer, folders["reward"] / "naturalness")
@@ -40,8 +44,9 @@ def group(task="translate", reference=TEXTS[0], texts=TEXTS, **more):
 
 
 def test_everything_that_is_local_in_one_batch(tmp_path, inputs, tokenizer):
-    local = ("adequacy", "bleu", "embedding", "coverage", "naturalness", "length", "relative_length", "repetition",
-             "numbers", "dates", "markup", "terms", "untranslated", "script", "register", "format")  # fmt: skip
+    local = ("adequacy", "bleu", "embedding", "coverage", "reconstruction", "naturalness", "length",
+             "relative_length", "repetition", "numbers", "dates", "markup", "terms", "untranslated", "script",
+             "register", "format")  # fmt: skip
     section = RlSection(
         reward_weights=dict.fromkeys(local, 1.0), reward_embedding_model=tmp_path / "lm",
         reward_expected_length="source", reward_cap_quantile=0.5,
@@ -61,8 +66,24 @@ def test_the_preference_model_in_bfloat16_orders_alike(inputs, tokenizer):
         for dtype in ("float32", "bfloat16")
     )
     assert str(rounded.resources.preference[0].dtype) == "torch.bfloat16"
+    told = build_reward(
+        RlSection(reward_weights={"naturalness": 1.0}, reward_preference_dtype="auto"), tokenizer, inputs
+    )
+    assert str(told.resources.preference[0].dtype) == f"torch.{training_dtype('auto', 'cpu')}"
     one, other = (reward([group()]).components_PG["naturalness"] for reward in (exact, rounded))
     assert other == pytest.approx(one, abs=0.05)
+
+
+def test_the_supervised_model_translates_back_into_each_source_language(inputs, tokenizer):
+    section = RlSection(reward_weights={"reconstruction": 1.0})
+    back = Group(
+        "b", [1], "犬がいる。", None, "en", [Completion([7], [-1.0], "A dog.", True)] * 2, source_language="ja"
+    )
+    found = build_reward(section, tokenizer, inputs)([group(), back]).components_PG["reconstruction"]
+    direct = load_reconstructor(inputs["sft"] / "model")
+    expected = [direct.scores([("He goes to school.", text, "en") for text in TEXTS]),
+                direct.scores([("犬がいる。", "A dog.", "ja")] * 2)]  # fmt: skip
+    np.testing.assert_allclose(found, expected, rtol=1e-4)
 
 
 def test_mixed_tasks_have_their_own_weights(inputs, tokenizer):

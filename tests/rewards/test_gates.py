@@ -233,3 +233,23 @@ def test_tasks_that_are_no_translation_are_held_to_form_alone():
 def test_the_source_said_again_is_no_leakage_of_the_prompt():
     source = "彼は毎日友達と学校へ行きます。"
     assert leaked(f"つまり、{source}", source, f"Say it differently:\n{source}") is None
+
+
+def test_the_shortest_loops_are_found_in_prose():
+    """The shortcut by pairs of characters must not pass over a loop with no more repetition than it takes."""
+    alphabet = [chr(0x3400 + place) for place in range(400)]  # all different: nothing else repeats
+    for period in range(1, 30):
+        length = max(4 * period, 24)
+        loop = [alphabet[place % period] for place in range(length)]
+        prose = alphabet[200:230]
+        assert gates.degenerate("".join(prose + loop + prose[::-1])) == f"repetition: loop of {period} characters"
+        assert gates.degenerate("".join(prose + loop[:-1] + prose[::-1])) is None
+
+
+@pytest.mark.parametrize("char", ["\x00", "\x0b", "\x1f", "\x7f", "\x85", "\x9f", "\ud800", "\udfff", "\ufffd"])
+def test_unreadable_characters_are_named(char):
+    assert gates.unparseable(f"本{char}。") == f"unparseable: character U+{ord(char):04X}"
+
+
+def test_readable_characters_pass():
+    assert gates.unparseable("本\n\r\t\u00a0\u200b\ue000𠮷。") is None

@@ -28,6 +28,18 @@ def test_a_score_does_not_depend_on_the_rest_of_the_batch(model, tokenizer):
     assert len(set(together.tolist())) == 3
 
 
+def test_shared_beginnings_change_no_score(model, tokenizer):
+    texts = ["神戸に住んでいます。", "神戸に住んでいました。", "神戸に住んでいます。", "神戸", "どうも！"]
+    for parameter in model.parameters():
+        parameter.data.mul_(3)
+    encoded = encode(tokenizer, texts)
+    with torch.no_grad():
+        expected = model(**encoded).logits[:, 0].tolist()
+    assert naturalness(model, tokenizer, texts) == pytest.approx(expected, rel=1e-4)
+    model.config._attn_implementation = "eager"  # which can't be told who sees whom
+    assert naturalness(model, tokenizer, texts) == pytest.approx(expected, rel=1e-4)
+
+
 def test_every_text_ends_with_the_token_whose_state_is_scored(tokenizer):
     encoded = encode(tokenizer, ["どうも！", "神戸に住んでいます。"])
     last = encoded["attention_mask"].sum(1) - 1

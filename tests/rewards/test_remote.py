@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import os
 import sys
 import time
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 import in2x.evaluation.plugins
 from in2x.artifacts import In2xError
+from in2x.judging.cache import AnswerCache
 from in2x.records import Completion
 from in2x.rewards.components import Resources
 from in2x.rewards.groups import Group
@@ -154,6 +156,20 @@ def test_a_metric_that_dies_is_counted_and_started_again(estimator, tmp_path):
     found = measure("qe", [group(texts=TEXTS[:2])], np.ones((1, 2), bool), resources)
     assert found.values_PG.tolist() == [[1.0, 1.0]]
     assert (tmp_path / "starts").read_text() == "started\n" * 2
+
+
+def test_a_closed_reward_leaves_no_process_and_no_open_file(estimator, make_client, tmp_path):
+    client = make_client(judge_that())
+    client.cache = AnswerCache(tmp_path / "answers.jsonl")
+    resources = Resources(estimator=estimator(), judge=RubricJudge(client))
+    reward = TranslationReward({"qe": 1.0, "rubric": 1.0}, resources=resources)
+    reward([group(texts=TEXTS[:3])])
+    process = resources.estimator._worker.process
+    assert process.poll() is None
+    reward.close()
+    assert process.poll() is not None
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(client.cache._file)
 
 
 def test_a_metric_that_reads_references_says_so(estimator):

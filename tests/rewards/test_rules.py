@@ -37,6 +37,9 @@ from in2x.rewards.rules import markup_fidelity, number_fidelity, protected_spans
         ("the third quarter of 2024", "2024年第3四半期"),
         ("Let's go together, that is enough.", "一緒に行こう。それで十分だ。"),
         ("No numbers here.", "数字はない。"),
+        ("5 million", "500万 mıllion ſix"),  # ı and ſ, i and s where case is ignored, are in no number word
+        ("5 thouſand", "5"),
+        ("two ſix", "2"),
         ("see https://example.org/2024/7", "リンクを見てください"),
         ("", ""),
     ],

@@ -6,6 +6,8 @@ import pytest
 from in2x.artifacts import In2xError
 from in2x.cli import main
 from in2x.evaluation import store
+from in2x.evaluation.reconstruction import load_reconstructor
+from in2x.model.loading import save_model
 from in2x.rewards.components import Resources
 from in2x.rewards.score_store import score_rewards
 
@@ -54,3 +56,14 @@ def test_the_command(tmp_path, capsys):
 def test_what_a_store_cannot_have(name, message):
     with pytest.raises(In2xError, match=message):
         score_rewards(frame(), [name], Resources())
+
+
+def test_what_translates_back_stands_beside_the_reward_stage(tmp_path, make_model, tokenizer, capsys):
+    path = tmp_path / "store.jsonl"
+    store.write_store(frame(), path)
+    save_model(make_model(), tokenizer, tmp_path / "sft" / "model")
+    asked = ["score", str(path), "--reward", "reconstruction", "--reward-stage", str(tmp_path / "reward")]
+    assert main(asked) == 0
+    expected = load_reconstructor(tmp_path / "sft" / "model").scores([("The dog sleeps.", "犬が寝る。", "en")])
+    scored = store.read_store(path).filter(segment="s1", system="good")
+    assert scored["score.reward-reconstruction"].to_list() == pytest.approx(expected.tolist(), rel=1e-4)

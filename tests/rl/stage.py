@@ -16,6 +16,8 @@ from in2x.sections import RlSection
 
 WORDS = ("are", "Kobe", "live", "Thank", "doing", "you", "in", "What")
 DIFFICULTIES = ("simple", "moderate", "difficult")
+MEASURES = {"by_domain": False, "few_shot_segments": 2, "round_trip_segments": 1, "retrieval_segments": 5,
+            "few_shot_examples": [0], "max_completion_tokens": 3}  # fmt: skip
 
 
 def instructions(number: int = 12, task: str = "translate") -> pl.DataFrame:
@@ -46,7 +48,14 @@ class RlStage:
     inputs: dict
     monkeypatch: object
     reward: object = even_share
+    num_closed: int = 0
     plain = staticmethod(even_share)
+
+    def __call__(self, groups) -> Rewarded:
+        return self.reward(groups)
+
+    def close(self) -> None:
+        self.num_closed += 1
 
     def section(self, **settings) -> RlSection:
         return RlSection(
@@ -54,7 +63,7 @@ class RlStage:
                 "lr": 5e-3, "num_batches": 3, "batch_completions": 16, "mini_batch_completions": 4, "group_size": 4,
                 "max_completion_tokens": 6, "length_buffer_tokens": 2, "reward_weights": {"adequacy": 1.0},
                 "length_normalise": "sequence-mean", "dev_every_batches": 0, "keep_checkpoints": 1,
-                "micro_batch_tokens": 64,
+                "micro_batch_tokens": 64, "measures": MEASURES,
             }
             | settings
         )  # fmt: skip
@@ -63,7 +72,7 @@ class RlStage:
         folder, section = self.root / name, self.section(**settings)
         folder.mkdir(exist_ok=True)
         write_json(folder / "manifest.json", {"section": section.model_dump(mode="json")})
-        self.monkeypatch.setattr(train, "build_reward", lambda *a: lambda groups: self.reward(groups))
+        self.monkeypatch.setattr(train, "build_reward", lambda *a: self)
         return SimpleNamespace(results=train.run(section, folder, self.inputs), **self.made(name))
 
     def made(self, name: str) -> dict:
@@ -75,10 +84,11 @@ class RlStage:
                 "folder": folder}  # fmt: skip
 
 
-def make_inputs(root: Path, model, tokenizer) -> dict:
-    inputs = {name: root / name for name in ("corpus", "instruct", "sft", "reward")}
+def make_inputs(root: Path, model, tokenizer, corpus: Path) -> dict:
+    inputs = {name: root / name for name in ("instruct", "sft", "reward")}
     for folder in inputs.values():
         folder.mkdir(parents=True)
+    inputs["corpus"] = corpus
     save_model(model, tokenizer, inputs["sft"] / "model")
     instructions().write_parquet(inputs["instruct"] / "rl.parquet")
     instructions().write_parquet(inputs["instruct"] / "sft.parquet")

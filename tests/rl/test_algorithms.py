@@ -27,6 +27,13 @@ def full_fields(full_fields):
     return full_fields | {"high_covariance_BT": chosen_BT & full_fields["completion_mask_BT"]}
 
 
+@pytest.fixture
+def credited_fields(full_fields):
+    """Every tensor that there is: each token has a credit of its own, too."""
+    credit_BT = 2 * torch.rand(6, 5, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
+    return full_fields | {"credit_BT": credit_BT}
+
+
 def with_all_terms(name, covariance_control="kl-cov"):
     """The row's published settings, with entropy, KL and control of covariance switched on."""
     return ALGORITHMS[name].settings(
@@ -162,11 +169,11 @@ def test_on_policy_gradient_is_that_of_reinforce(full_fields, name):
 @every_algorithm
 @pytest.mark.parametrize("cuts", [(1,), (3,), (2, 3)])
 @pytest.mark.parametrize("control", ["clip-cov", "kl-cov"])
-def test_micro_batches_add_up(full_fields, name, cuts, control):
+def test_micro_batches_add_up(credited_fields, name, cuts, control):
     settings = with_all_terms(name, control)
-    whole, whole_gradients = loss_and_gradients(name, full_fields, settings)
+    whole, whole_gradients = loss_and_gradients(name, credited_fields, settings)
     parts = [
-        loss_and_gradients(name, rows(full_fields, index), settings) for index in torch.arange(6).tensor_split(cuts)
+        loss_and_gradients(name, rows(credited_fields, index), settings) for index in torch.arange(6).tensor_split(cuts)
     ]
     torch.testing.assert_close(sum(output.loss for output, _ in parts), whole.loss)
     for i, expected in enumerate(whole_gradients):
@@ -178,19 +185,19 @@ def test_micro_batches_add_up(full_fields, name, cuts, control):
 @every_algorithm
 @pytest.mark.parametrize("mismatch_level", ["token", "sequence"])
 @pytest.mark.parametrize("garbage", [0.0, 1e4, float("nan"), float("-inf"), float("inf")])
-def test_padding_changes_nothing(full_fields, name, garbage, mismatch_level):
+def test_padding_changes_nothing(credited_fields, name, garbage, mismatch_level):
     """Garbage in masked positions, two more columns, and a row without a completion."""
     settings = dataclasses.replace(with_all_terms(name), mismatch_level=mismatch_level)
-    whole, whole_gradients = loss_and_gradients(name, full_fields, settings)
-    mask_BT = torch.nn.functional.pad(full_fields["completion_mask_BT"], (0, 2, 0, 1), value=False)
-    padded = full_fields | {"completion_mask_BT": mask_BT}
+    whole, whole_gradients = loss_and_gradients(name, credited_fields, settings)
+    mask_BT = torch.nn.functional.pad(credited_fields["completion_mask_BT"], (0, 2, 0, 1), value=False)
+    padded = credited_fields | {"completion_mask_BT": mask_BT}
     for key in TENSORS:
         if key == "advantages_B":
-            padded[key] = torch.nn.functional.pad(full_fields[key], (0, 1), value=garbage)
+            padded[key] = torch.nn.functional.pad(credited_fields[key], (0, 1), value=garbage)
         elif key == "high_covariance_BT":
-            padded[key] = torch.nn.functional.pad(full_fields[key], (0, 2, 0, 1), value=True)
+            padded[key] = torch.nn.functional.pad(credited_fields[key], (0, 2, 0, 1), value=True)
         elif key != "completion_mask_BT":
-            widened_BT = torch.nn.functional.pad(full_fields[key], (0, 2, 0, 1))
+            widened_BT = torch.nn.functional.pad(credited_fields[key], (0, 2, 0, 1))
             padded[key] = widened_BT.masked_fill(~mask_BT, garbage)
     output, gradients = loss_and_gradients(name, padded, settings)
     torch.testing.assert_close(output.loss, whole.loss)
@@ -200,11 +207,11 @@ def test_padding_changes_nothing(full_fields, name, garbage, mismatch_level):
 
 
 @every_algorithm
-def test_permuting_completions_permutes_gradients(full_fields, name):
+def test_permuting_completions_permutes_gradients(credited_fields, name):
     order = torch.tensor([3, 0, 5, 1, 4, 2])
     settings = with_all_terms(name)
-    output, gradients = loss_and_gradients(name, full_fields, settings)
-    permuted, permuted_gradients = loss_and_gradients(name, rows(full_fields, order), settings)
+    output, gradients = loss_and_gradients(name, credited_fields, settings)
+    permuted, permuted_gradients = loss_and_gradients(name, rows(credited_fields, order), settings)
     torch.testing.assert_close(permuted.loss, output.loss)
     torch.testing.assert_close(permuted_gradients[0], gradients[0][order])
 
@@ -292,6 +299,31 @@ def test_clip_cov_takes_the_gradient_of_its_tokens_and_nothing_else(full_fields,
     torch.testing.assert_close(held.loss, plain.loss)
     torch.testing.assert_close(held_gradient_BT, torch.where(chosen_BT, 0.0, plain_gradient_BT))
     assert (plain_gradient_BT[chosen_BT] != 0).any()
+
+
+@every_algorithm
+def test_credit_moves_the_push_among_a_completions_tokens_and_nothing_else(off_policy_fields, name):
+    """d loss / d logprob of every token is multiplied by its weight: an advantage of its own, with the same ratio."""
+    credit_BT = torch.rand(off_policy_fields["logprobs_BT"].shape, generator=torch.Generator().manual_seed(2)).double()
+    given, gradient_BT = policy_gradient(name, off_policy_fields | {"credit_BT": credit_BT}, bare(name))
+    plain, plain_gradient_BT = policy_gradient(name, off_policy_fields, bare(name))
+    torch.testing.assert_close(given.loss, plain.loss)
+    torch.testing.assert_close(gradient_BT, credit_BT * plain_gradient_BT)
+    assert metric_means(given.metrics) == pytest.approx(metric_means(plain.metrics))
+    ones, ones_gradient_BT = policy_gradient(
+        name, off_policy_fields | {"credit_BT": torch.ones_like(credit_BT)}, bare(name)
+    )
+    torch.testing.assert_close(ones_gradient_BT, plain_gradient_BT)
+
+
+@every_algorithm
+def test_credit_is_for_the_policy_term_alone(full_fields, name):
+    settings = ALGORITHMS[name].settings(kl_coefficient=0.3, entropy_coefficient=0.2)
+    silent = full_fields | {"advantages_B": torch.zeros_like(full_fields["advantages_B"])}
+    _, plain = loss_and_gradients(name, silent, settings)
+    _, given = loss_and_gradients(name, silent | {"credit_BT": torch.full_like(silent["logprobs_BT"], 5.0)}, settings)
+    for one, other in zip(given, plain, strict=True):
+        torch.testing.assert_close(one, other)
 
 
 @every_algorithm

@@ -12,8 +12,9 @@ import pytest
 
 import in2x
 from in2x.model.prompts import chat_prompts
+from in2x.rewards.components import COMPONENTS
 from in2x.rl.chat_templates import prompt_lengths, template_problem
-from in2x.rl.checks import long_prompts, unread
+from in2x.rl.checks import WITH_SPANS, long_prompts, unread
 from in2x.sections import RlSection
 
 
@@ -42,6 +43,28 @@ def test_old_logprobs_of_another_sampler_or_precision_are_refused(settings):
     found = unread(RlSection(old_logprobs="sampler", **settings))
     assert list(found) == (["old_logprobs"] if settings else [])
     assert unread(RlSection(**settings)) == {}
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"span_credit": 0.5}, "unless untranslated or script has a weight"),
+        ({"span_credit": 0.5, "reward_weights": {"adequacy": 1.0, "script": 0.0}}, "unless untranslated or script has"),
+        ({"span_credit": 0.5, "reward_weights": {"script": 0.2}}, None),
+        ({"span_credit": 0.5, "reward_task_weights": {"translate": {"untranslated": 0.2}}}, None),
+        (
+            {"span_credit": 0.5, "reward_weights": {"script": 0.2}, "covariance_control": "kl-cov"},
+            "covariance_control chooses its tokens by the advantage of whole completions",
+        ),
+    ],
+)
+def test_credit_by_token_wants_places_and_nothing_that_goes_by_completion(settings, message):
+    found = unread(RlSection(**settings)).get("span_credit")
+    assert found is None if message is None else message in found
+
+
+def test_the_components_with_places_are_those_of_the_reward():
+    assert {name for name, component in COMPONENTS.items() if component.spans} == set(WITH_SPANS)
 
 
 def test_nothing_of_it_imports_torch():

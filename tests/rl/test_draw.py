@@ -8,7 +8,7 @@ import pytest
 
 from in2x.records import Completion
 from in2x.rewards.compose import Composed
-from in2x.rewards.groups import Group
+from in2x.rewards.groups import Group, Span
 from in2x.rewards.translation import Rewarded
 from in2x.rl.draw import advantages, as_judged, component_weights, draw, joined, scored, sifted, temperature
 from in2x.rl.watch import batch_measures, stability, update_means
@@ -164,6 +164,34 @@ def test_measures_of_a_batch_by_hand():
                 "unscorable_completions": 0, "completion_tokens": 3.0, "truncated_fraction": 0.25,
                 "temperature": 0.9}  # fmt: skip
     assert {name: measured[name] for name in expected} == expected
+
+
+def test_what_is_unscorable_is_logged_by_component_and_reason():
+    groups = [group("a", [2, 4]), group("b", [3, 3])]
+    part = replace(
+        rewarded([[0.0, 1.0], [0.0, 1.0]], {"qe": [[0.4, NAN], [NAN, NAN]]}),
+        unscorable={"qe": {(0, 1): "no answer", (1, 0): "no answer", (1, 1): "died"}, "rubric": {}},
+    )
+    weights = {"qe": 1.0}
+    drawn = sift(part, groups, reward_weights=weights)
+    measured = batch_measures(drawn, section(reward_weights=weights), 0.9)
+    assert measured["unscorable/qe"] == 3 and "unscorable/rubric" not in measured
+    assert measured["unscorable_reasons"] == [
+        {"component": "qe", "reason": "no answer", "completions": 2},
+        {"component": "qe", "reason": "died", "completions": 1},
+    ]
+    both = joined([scored(part), scored(part)])
+    assert both.unscorable_counts == {"qe": {"no answer": 4, "died": 2}}
+
+
+def test_spans_of_several_rounds_are_joined():
+    one = replace(rewarded([[0.0, 1.0]], {}), spans={"script": {(0, 1): [Span(0, 1, 1.0, "")]}})
+    other = replace(
+        rewarded([[0.0, 1.0]], {}),
+        spans={"script": {(0, 0): [Span(1, 2, 0.5, "")], (0, 1): []}, "untranslated": {(0, 0): [Span(3, 4, 1.0, "")]}},
+    )
+    both = joined([scored(one), scored(other)])
+    assert both.spans == {(0, 1): [Span(0, 1, 1.0, "")], (1, 0): [Span(1, 2, 0.5, ""), Span(3, 4, 1.0, "")]}
 
 
 def test_each_task_counts_in_the_logged_reward_by_its_own_weights():

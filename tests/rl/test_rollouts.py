@@ -1,5 +1,7 @@
 """From groups of completions to the tensors of a loss."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -46,6 +48,19 @@ def test_single_completions_may_be_left_out(groups, make_model, tokenizer):
     trained_PG = np.array([[True, False], [False, False], [True, True]])
     made = collate(groups, advantages_PG, trained_PG, make_model(seed=4), tokenizer.pad_token_id, TEMPERATURE, 16)
     assert made.ids == ["2", "2", "0"] and made.advantages.tolist() == [0.5, -0.5, 1.0]
+
+
+def test_credit_stays_with_its_completion(groups, make_model, tokenizer):
+    advantages_PG = np.array([[1.0, -1.0], [0.0, 0.0], [0.5, -0.5]])
+    credit = {(0, 1): np.array([0.0, 2.0, 2.0, 0.0]), (2, 0): np.array([1.0]), (1, 0): np.array([3.0, 4.0])}
+    trained = np.array([True, False, True])
+    made = collate(groups, advantages_PG, trained, make_model(seed=4), tokenizer.pad_token_id, TEMPERATURE, 16,
+                   credit=credit)  # fmt: skip
+    weights = [row[mask].tolist() for row, mask in zip(made.credit, made.completion_mask, strict=True)]
+    assert weights == [[1], [1, 1], [1, 1], [0, 2, 2, 0]]
+    (batch,) = loss_batches(made, torch.arange(4), 1000, 8)
+    assert batch["credit"].shape == batch["input_ids"].shape
+    assert "credit" not in loss_batches(replace(made, credit=None), torch.arange(4), 1000, 8)[0]
 
 
 def test_old_logprobs_are_the_trainers_own_at_the_sampling_temperature(rollouts, make_model):

@@ -10,6 +10,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from in2x.artifacts import In2xError, Interrupted, read_json
+from in2x.rewards.groups import Span
 from in2x.rl import train
 from in2x.rl.alarms import Alarmed
 from in2x.rl.anchors import SftAnchor
@@ -17,8 +18,8 @@ from in2x.training.loop import Loop
 
 
 @pytest.fixture
-def stage(rl_stage, tmp_path, make_model, tokenizer, monkeypatch):
-    inputs = rl_stage.make_inputs(tmp_path / "inputs", make_model(seed=3), tokenizer)
+def stage(rl_stage, tmp_path, make_model, tokenizer, corpus, monkeypatch):
+    inputs = rl_stage.make_inputs(tmp_path / "inputs", make_model(seed=3), tokenizer, corpus)
     return rl_stage.RlStage(tmp_path, inputs, monkeypatch)
 
 
@@ -78,6 +79,50 @@ def test_a_run_stopped_inside_a_window_goes_on_as_if_it_had_not(stage, after_upd
     assert not (stage.root / "stopped" / "windows").exists()
 
 
+def test_the_reward_is_closed_when_the_stage_ends_also_by_an_error(stage):
+    stage.run("whole", num_batches=1)
+    assert stage.num_closed == 1
+
+    def broken(groups):
+        raise RuntimeError("the reward fell over")
+
+    stage.reward = broken
+    with pytest.raises(RuntimeError, match="fell over"):
+        stage.run("broken", num_batches=1)
+    assert stage.num_closed == 2
+
+
+def with_spans(plain):
+    """The reward finds fault with the second half of every other completion's text."""
+
+    def reward(groups):
+        spans = {
+            (p, g): [Span(len(text) // 2, len(text), 1.0, "")]
+            for p, group in enumerate(groups)
+            for g, text in enumerate(group.texts)
+            if g % 2 and len(text) > 1
+        }
+        return replace(plain(groups), spans={"script": spans})
+
+    return reward
+
+
+@pytest.mark.parametrize("algorithm", ["tic-grpo", "gspo", "dapo"])
+def test_credit_by_token_goes_on_inside_a_window_and_moves_the_push_alone(stage, after_updates, algorithm):
+    stage.reward = with_spans(stage.plain)
+    weights = {"adequacy": 1.0, "script": 0.1}
+    settings = {"algorithm": algorithm, "length_normalise": None, "num_batches": 2, "reward_weights": weights}
+    plain = stage.run("plain", **settings)
+    whole = stage.run("whole", span_credit=0.8, **settings)
+    after_updates(6, lambda: os.kill(os.getpid(), signal.SIGTERM))
+    with pytest.raises(Interrupted, match="stopped after step 6 of 8"):
+        stage.run("stopped", span_credit=0.8, **settings)
+    assert_same(stage.run("stopped", span_credit=0.8, **settings), whole)
+    assert whole.log[0]["span_fraction"] == 0.5 and 0 < whole.log[0]["credit_moved"] < 0.8
+    assert_frame_equal(whole.tables[0], plain.tables[0])  # the same advantages
+    assert whole.weights != plain.weights and "span_fraction" not in plain.log[0]
+
+
 @pytest.mark.parametrize("number", [2, 5, 11])
 def test_a_run_killed_between_two_checkpoints_goes_on_from_the_last(stage, after_updates, number):
     whole = stage.run("whole")
@@ -134,7 +179,7 @@ def test_groups_that_teach_nothing_are_refilled_within_a_bound(stage):
         return rewarded
 
     stage.reward = flat_for_some
-    without, refilled = stage.run("without"), stage.run("refilled", max_refills=2)
+    without, refilled = stage.run("without", max_refills=0), stage.run("refilled")
     for table in without.tables:
         assert table["prompt_id"].n_unique() == 4 and table["informative"].sum() < 16
     first = refilled.log[0]
@@ -174,7 +219,7 @@ def test_too_many_unscorable_groups_stop_the_run_and_name_the_evidence(stage):
 
     stage.reward = broken
     with pytest.raises(Alarmed) as caught:
-        stage.run("broken")
+        stage.run("broken", max_refills=0)
     message = str(caught.value)
     assert "75% of the groups could not be rewarded (rl.alarms.unscorable.stop is 0.5)" in message
     assert "batch-00001.parquet" in message and "no checkpoint had been written yet" in message
@@ -188,6 +233,9 @@ def test_too_many_unscorable_groups_stop_the_run_and_name_the_evidence(stage):
 def test_an_alarm_that_warns_lets_the_run_go_on_and_is_logged(stage, capsys):
     found = stage.run("warned", alarms={"truncated": {"warn": 0.01}})
     assert found.results["num_batches_with_alarms"] == 3
+    measured = found.results["measures"]
+    assert set(measured) == {"perplexity", "few_shot", "round_trip", "retrieval"}
+    assert measured["retrieval"]["num_segments"] == 5
     assert all("cut at max_completion_tokens" in line["alarms"][0] for line in found.log)
     assert "rl.alarms.truncated.warn is 0.01" in capsys.readouterr().out
 

@@ -8,8 +8,8 @@ from in2x.rl import rollouts, sharing, train
 
 
 @pytest.fixture
-def stage(tmp_path, make_model, tokenizer, monkeypatch, rl_stage):
-    inputs = rl_stage.make_inputs(tmp_path / "inputs", make_model(), tokenizer)
+def stage(tmp_path, make_model, tokenizer, monkeypatch, rl_stage, corpus):
+    inputs = rl_stage.make_inputs(tmp_path / "inputs", make_model(), tokenizer, corpus)
     return rl_stage.RlStage(tmp_path, inputs, monkeypatch)
 
 

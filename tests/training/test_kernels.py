@@ -3,6 +3,7 @@ import torch
 
 from in2x.artifacts import In2xError
 from in2x.sections import Optimizer, Training
+from in2x.training import kernels
 from in2x.training.batches import micro_batches, next_token_loss
 from in2x.training.kernels import prepare_model
 from in2x.training.loop import Loop
@@ -16,6 +17,19 @@ def one_step(make_model, folder, **changes):
                  for n in range(2)]  # fmt: skip
     measured = loop.optimizer_step(micro_batches(pack(documents, 8, 0), 16), next_token_loss(14))
     return loop, measured
+
+
+def test_what_is_trained_keeps_less_and_computes_the_same(make_model, tmp_path, monkeypatch):
+    fused, measured = one_step(make_model, tmp_path / "fused")
+    names = {type(module).__name__ for module in fused.model.modules()}
+    assert {"FusedQwen3RMSNorm", "FusedQwen3MLP"} <= names
+    monkeypatch.setattr(kernels, "use_fused", lambda model: model)
+    plain, expected = one_step(make_model, tmp_path / "plain")
+    assert measured["loss"] == expected["loss"]  # values are the same to the bit
+    assert measured["gradient_norm"] == pytest.approx(expected["gradient_norm"], rel=1e-5)
+    parameters = dict(plain.model.named_parameters())
+    for name, value in fused.model.named_parameters():
+        torch.testing.assert_close(value, parameters[name], rtol=0, atol=1e-4, msg=name)
 
 
 def test_recomputed_activations_change_no_bit_of_the_step(make_model, tmp_path):

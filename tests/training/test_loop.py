@@ -193,10 +193,11 @@ def train_one(loop):
     loop.after_step(**loop.optimizer_step(micro_batches(step_rows(loop.step), 16), next_token_loss(28)))
 
 
-def test_a_second_signal_stops_at_once(make_model, tmp_path):
+def test_a_second_signal_stops_at_once(make_model, tmp_path, capsys):
     loop = make_loop(make_model, tmp_path)
     with pytest.raises(KeyboardInterrupt), loop.signals():
         os.kill(os.getpid(), signal.SIGINT)
+        assert "once more to stop at once" in capsys.readouterr().err
         os.kill(os.getpid(), signal.SIGINT)
     assert not (tmp_path / "checkpoint").exists()
 

@@ -24,22 +24,6 @@ PHASE = {"name": "one", "tokens": 512, "context_tokens": 32, "lr": 1e-3, "mixtur
 
 
 @pytest.fixture
-def corpus(tmp_path):
-    folder = tmp_path / "corpus"
-    folder.mkdir()
-    rows = [
-        (f"p{n}", n, "dev" if n >= 52 else "train", "ab"[n % 2], "web", f"I live in {n}.", f"{n}に住んでいます。")
-        for n in range(60)
-    ]
-    names = ["id", "group", "split", "domain", "origin", "source", "target"]
-    pl.DataFrame(rows, schema=names, orient="row").write_parquet(folder / "pairs.parquet")
-    texts = pl.DataFrame(schema=dict.fromkeys(("id", "language", "text", "origin"), pl.String))
-    texts.write_parquet(folder / "text.parquet")
-    (folder / "manifest.json").write_text(json.dumps({"section": {"pair": "en-ja"}}))
-    return folder
-
-
-@pytest.fixture
 def base(tmp_path, make_model, tokenizer):
     save_model(make_model(), tokenizer, tmp_path / "base")
     return tmp_path / "base"

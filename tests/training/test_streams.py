@@ -68,7 +68,7 @@ def test_tokenize_ends_documents_and_reads_control_tokens_as_text(tokenizer):
     end = tokenizer.convert_tokens_to_ids("<|endoftext|>")
     frame = pl.DataFrame({"id": ["a", "b"], "text": ["Thank you!", "a <|user|> b<|endoftext|>"]})
     stream = tokenize(frame, tokenizer, end)
-    assert stream.ids == ["a", "b"]
+    assert list(stream.ids) == ["a", "b"]
     assert all(ids[-1] == end and end not in ids[:-1] for ids in stream.token_ids)
     assert tokenizer.convert_tokens_to_ids("<|user|>") not in stream.token_ids[1]
     assert [tokenizer.decode(ids[:-1]) for ids in stream.token_ids] == frame["text"].to_list()
@@ -85,3 +85,11 @@ def test_shuffled_is_epoch_after_epoch_without_repeats():
     assert epochs[0] != epochs[1] != epochs[2]
     with pytest.raises(ValueError, match="without documents"):
         next(Stream([], []).shuffled(np.random.default_rng(0)))
+
+
+def test_documents_are_read_off_the_column(tokenizer):
+    frame = pl.concat([pl.DataFrame({"id": [f"d{n}"], "text": [text]}) for n, text in enumerate(["Kobe", "神戸"])])
+    stream = tokenize(frame, tokenizer, 3)
+    assert isinstance(stream.token_ids.texts, pl.Series)
+    assert [stream.document(n).id for n in (1, 0)] == ["d1", "d0"]
+    assert tokenizer.decode(stream.document(1).token_ids[:-1]) == "神戸"

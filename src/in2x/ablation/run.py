@@ -52,7 +52,7 @@ def _translate(recipe: Recipe, folder: Path, inputs: Mapping[str, Path]) -> None
     from in2x.model.loading import load_model, load_tokenizer, on_device
 
     section = recipe.translate
-    test, language = held_out_segments(inputs["corpus"], "test", section.num_segments)
+    test, (_, language) = held_out_segments(inputs["corpus"], "test", section.num_segments)
     hypotheses = translate_greedy(
         on_device(load_model(folder / "model")),
         load_tokenizer(folder / "model"),

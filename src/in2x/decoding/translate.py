@@ -12,10 +12,12 @@ from typing import NamedTuple
 
 import polars as pl
 
+from in2x import distributed
 from in2x.artifacts import In2xError, read_json, write_parquet
 from in2x.decoding.generate import generate
-from in2x.decoding.selection import choose_all
+from in2x.decoding.selection import Reconstruct, choose_all
 from in2x.evaluation.metrics import chrf_value
+from in2x.evaluation.reconstruction import load_reconstructor
 from in2x.instruct.prompts import translation_prompt
 from in2x.model.loading import load_model, load_tokenizer, on_device
 from in2x.model.prompts import chat_prompts, chat_stops, line_prompts, line_stops
@@ -33,7 +35,7 @@ class System(NamedTuple):
 
 
 def run(section: TranslateSection, folder: Path, inputs: Mapping[str, Path]) -> dict:
-    test, target_language = held_out_segments(inputs["corpus"], "test", section.num_segments)
+    test, languages = held_out_segments(inputs["corpus"], "test", section.num_segments)
     systems = list(_systems(inputs))
     parts = []
     for number, system in enumerate(systems):
@@ -41,7 +43,7 @@ def run(section: TranslateSection, folder: Path, inputs: Mapping[str, Path]) -> 
         for decoding in decodings:
             part = folder / "parts" / f"{system.name.replace('/', '.')}.{decoding}.parquet"
             if not part.exists():
-                frame = _translate(section, test, target_language, systems, system, decoding)
+                frame = _translate(section, test, languages, systems, system, decoding)
                 write_parquet(frame, part)
             parts.append(pl.read_parquet(part))
     hypotheses = pl.concat(parts)
@@ -49,7 +51,7 @@ def run(section: TranslateSection, folder: Path, inputs: Mapping[str, Path]) -> 
     seconds = hypotheses.group_by("system", "decoding", maintain_order=True).agg(pl.col("seconds").first())
     return {
         "num_segments": len(test),
-        "target_language": target_language,
+        "target_language": languages[1],
         "seconds": {f"{row['system']}/{row['decoding']}": row["seconds"] for row in seconds.to_dicts()},
     }
 
@@ -94,17 +96,17 @@ def translate_greedy(model, tokenizer, sources: list[str], target_language: str,
 
 def dev_chrf(model, tokenizer, corpus: Path, num_segments: int, max_completion_tokens: int) -> float:
     """Corpus chrF2 of greedy translations of the first development segments."""
-    segments, target_language = held_out_segments(corpus, "dev", num_segments)
+    segments, (_, target_language) = held_out_segments(corpus, "dev", num_segments)
     hypotheses = translate_greedy(
         model, tokenizer, segments["source"].to_list(), target_language, max_completion_tokens=max_completion_tokens
     )
     return chrf_value(hypotheses, segments["target"].to_list())
 
 
-def held_out_segments(corpus: Path, split: str, number: int) -> tuple[pl.DataFrame, str]:
-    """The first held-out segments of a split, and the target language."""
+def held_out_segments(corpus: Path, split: str, number: int) -> tuple[pl.DataFrame, tuple[str, str]]:
+    """The first held-out segments of a split, and their languages: source, target."""
     segments = pl.read_parquet(corpus / "pairs.parquet").filter(split=split).head(number)
-    return segments, read_json(corpus / "manifest.json")["section"]["pair"].split("-")[1]
+    return segments, tuple(read_json(corpus / "manifest.json")["section"]["pair"].split("-"))
 
 
 def _systems(inputs: Mapping[str, Path]) -> Iterator[System]:
@@ -122,7 +124,7 @@ def _systems(inputs: Mapping[str, Path]) -> Iterator[System]:
 def _translate(
     section: TranslateSection,
     test: pl.DataFrame,
-    target_language: str,
+    languages: tuple[str, str],
     systems: Sequence[System],
     system: System,
     decoding: str,
@@ -130,10 +132,10 @@ def _translate(
     """One system's hypotheses for the test set."""
     start = time.monotonic()
     if decoding == "mbr":
-        candidates = _sampled(section, test, target_language, system, section.num_candidates, section.temperature)
-        chosen = _select(section, test, target_language, systems, candidates)
+        candidates = _sampled(section, test, languages[1], system, section.num_candidates, section.temperature)
+        chosen = _select(section, test, languages, systems, candidates)
     else:
-        chosen = [samples[0] for samples in _sampled(section, test, target_language, system, 1, 0.0)]
+        chosen = [samples[0] for samples in _sampled(section, test, languages[1], system, 1, 0.0)]
     return test.select(segment_id="id", source="source", reference="target").with_columns(
         system=pl.lit(system.name),
         decoding=pl.lit(decoding),
@@ -167,7 +169,7 @@ def _sampled(
 
 
 def _select(
-    section: TranslateSection, test: pl.DataFrame, target_language: str, systems: Sequence[System],
+    section: TranslateSection, test: pl.DataFrame, languages: tuple[str, str], systems: Sequence[System],
     candidates: list[list[Completion]],
 ) -> list[Completion]:  # fmt: skip
     """Choose one of each segment's candidates; pseudo-references of another model are drawn with another seed."""
@@ -177,9 +179,22 @@ def _select(
         if source is None:
             raise In2xError(f"translate.pseudo_references: the run has no model {section.pseudo_references!r}, only "
                             f"{', '.join(system.name for system in systems)}")  # fmt: skip
-        drawn = _sampled(section, test, target_language, source, section.num_pseudo_references,
+        drawn = _sampled(section, test, languages[1], source, section.num_pseudo_references,
                          section.pseudo_reference_temperature, section.seed + 1)  # fmt: skip
         pseudo_references = [[completion.text for completion in samples] for samples in drawn]
     texts = [[completion.text for completion in samples] for samples in candidates]
-    places = choose_all(section, texts, pseudo_references, test["source"].to_list(), target_language)
+    reconstruct = _reconstruct(systems, languages[0]) if section.reconstruction_weight else None
+    sources = test["source"].to_list()
+    places = distributed.on_main(  # a plugin is started once, however many processes there are
+        lambda: choose_all(section, texts, pseudo_references, sources, languages[1], reconstruct)
+    )
     return [samples[place] for samples, place in zip(candidates, places, strict=True)]
+
+
+def _reconstruct(systems: Sequence[System], source_language: str) -> Reconstruct:
+    """Translates back with the sft stage's model: those after it may have been trained in one direction alone."""
+    tuned = next((system for system in systems if system.style == "chat"), None)
+    if tuned is None:
+        raise In2xError("translate.reconstruction_weight: needs the model of a stage sft, and the run has none")
+    reconstructor = load_reconstructor(Path(tuned.model))
+    return lambda pairs: reconstructor.scores([(*pair, source_language) for pair in pairs])

@@ -14,6 +14,7 @@ import polars as pl
 
 from in2x.artifacts import read_json, write_json
 from in2x.evaluation.bootstrap import interval, paired_bootstrap
+from in2x.evaluation.by_difficulty import EASY, score_by_difficulty, segment_classes
 from in2x.evaluation.metrics import bleu_statistics, chrf_statistics
 from in2x.evaluation.roles import rewards_of, role, selectors_of
 from in2x.sections import EvaluateSection
@@ -41,7 +42,11 @@ def run(section: EvaluateSection, folder: Path, inputs: Mapping[str, Path]) -> d
         for metric in METRICS
     ]
     write_json(folder / "comparisons.json", comparisons)
+    classes = segment_classes(hypotheses, inputs["corpus"])
+    write_json(folder / "by_difficulty.json", score_by_difficulty(statistics, systems, classes, section, involved))
     write_json(folder / "samples.json", samples(hypotheses, section.num_samples, section.seed))
+    easy = hypotheses.filter(pl.col("segment_id").is_in([name for name, kind in classes.items() if kind in EASY]))
+    write_json(folder / "easy_samples.json", samples(easy, section.num_samples, section.seed))
     return {
         "scores": {f"{row['system']}/{row['decoding']} {row['metric']}": round(row["value"], 2) for row in scores},
         "num_segments": hypotheses["segment_id"].n_unique(),

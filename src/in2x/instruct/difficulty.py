@@ -39,6 +39,12 @@ def difficulty(pairs: pl.DataFrame, languages: Sequence[str]) -> pl.Series:
     return classes_of(score)
 
 
+def source_difficulty(sources: pl.Series, language: str) -> pl.Series:
+    """Class of each source by itself, whatever its translation is like: among these sources, cut as pairs are."""
+    lengths = np.log(sources.str.len_chars().clip(1).to_numpy())
+    return classes_of(_standardised(lengths) + _standardised(rarity(sources, language)))
+
+
 def classes_of(score: np.ndarray) -> pl.Series:
     """Cut scores at CUTS: the highest are very difficult. Equal scores share a class."""
     bounds = np.quantile(score, CUTS) if len(score) else np.zeros(len(CUTS))

@@ -1,12 +1,12 @@
 """A function of logits, computed for so many rows at a time that the logits stay within a budget.
 
-Below the budget no logits are computed twice: values by row are made block by block on a CPU, where one large array of
-logits would want a copy of its own in the backward pass, and a hole of its size between what lives longer. Above the
-budget there are three ways, all exact up to the order of summation:
+All ways are exact up to the order of summation:
     - without a gradient: one chunk after the other;
     - a sum: its gradient is computed along with it, chunk by chunk, as in Liger Kernel (Hsu et al., arXiv 2410.10989),
-      and only multiplied in the backward pass, so that no logits are computed twice;
-    - values by row, whose gradient is not known before the backward pass: the logits are computed again there.
+      and only multiplied in the backward pass, so that no logits are kept or computed twice;
+    - values by row, whose gradient is not known before the backward pass: above the budget the logits are computed
+      again there. Below it none is computed twice: they are made block by block on a CPU, where one large array of
+      logits would want a copy of its own in the backward pass, and a hole of its size between what lives longer.
 A head that is more than a linear layer (LoRA, quantised, with hooks) is checkpointed chunk by chunk instead.
 
 Legend: N rows, D width, V vocabulary.
@@ -25,26 +25,41 @@ LOGITS_BUDGET = 8_000_000
 
 Just below the 32 MiB from which glibc maps every allocation anew: page faults then take as long as the arithmetic.
 """
-
+SUMMED_ROWS = 256
+"""Rows at once of a sum on a CPU: their logits stay in the processor's cache until the gradient is made of them."""
 BLOCK = {"cpu": 2**20}
 """Logits of one block, where all of them together are within the budget; on other devices they are one block."""
 WHOLE = 64
-"""Rows of a block are a multiple, where that is possible: every shape costs code of its own (in2x.model.prefixes)."""
+"""Rows of a block are a multiple, and the last chunk of a sum is filled up to one: products of every new shape cost
+time and memory of their own (in2x.model.prefixes)."""
 
 
-def by_chunks(head: nn.Module, hidden_ND: Tensor, targets_N: Tensor, measure: Callable, summed: bool = False):
-    """`measure(head(hidden_ND), targets_N)`: a sum over the rows where `summed`, else one or more values by row.
+def by_chunks(head: nn.Module, hidden_ND: Tensor, targets_N: Tensor, measure: Callable):
+    """`measure(head(hidden_ND), targets_N)`: one or more values by row.
 
     `measure` must treat every row on its own, and read nothing that has a gradient but the logits.
     """
     rows = max(1, LOGITS_BUDGET // _vocabulary(head))
     if len(hidden_ND) <= rows:
-        size = len(hidden_ND) if summed else _block_rows(head, hidden_ND)
-        return _one_by_one(head, hidden_ND, targets_N, measure, size, summed, again=False)
+        return _one_by_one(head, hidden_ND, targets_N, measure, _block_rows(head, hidden_ND), again=False)
     if not (torch.is_grad_enabled() and _is_linear(head)):
-        return _one_by_one(head, hidden_ND, targets_N, measure, rows, summed, again=torch.is_grad_enabled())
-    function = _Summed if summed else _ByRow
-    return function.apply(hidden_ND, head.weight, head.bias, targets_N, measure, rows)
+        return _one_by_one(head, hidden_ND, targets_N, measure, rows, again=torch.is_grad_enabled())
+    return _ByRow.apply(hidden_ND, head.weight, head.bias, targets_N, measure, rows)
+
+
+def sum_by_chunks(head: nn.Module, hidden_ND: Tensor, targets_N: Tensor, measure: Callable) -> tuple[Tensor, Tensor]:
+    """The sum of the values by row that `measure` gives (one each), and these values without a gradient.
+
+    `measure` may write over its logits, and is bound by what `by_chunks` says.
+    """
+    rows = max(1, LOGITS_BUDGET // _vocabulary(head))
+    if torch.is_grad_enabled() and _is_linear(head) and len(hidden_ND):
+        if hidden_ND.device.type == "cpu":
+            rows = min(rows, SUMMED_ROWS)
+        return _Summed.apply(hidden_ND, head.weight, head.bias, targets_N, measure, rows)
+    again = torch.is_grad_enabled() and len(hidden_ND) > rows
+    values_N = _one_by_one(head, hidden_ND, targets_N, measure, rows, again)
+    return values_N.sum(), values_N.detach()
 
 
 def _vocabulary(head: nn.Module) -> int:
@@ -64,7 +79,7 @@ def _block_rows(head: nn.Module, hidden_ND: Tensor) -> int:
     return rows // WHOLE * WHOLE or rows
 
 
-def _one_by_one(head, hidden_ND, targets_N, measure, rows: int, summed: bool, again: bool):
+def _one_by_one(head, hidden_ND, targets_N, measure, rows: int, again: bool):
     """Through the head itself, so many rows at a time; `again`: each chunk is checkpointed."""
 
     def whole(hidden, targets):
@@ -76,7 +91,7 @@ def _one_by_one(head, hidden_ND, targets_N, measure, rows: int, summed: bool, ag
         checkpoint(whole, hidden, targets, use_reentrant=False) if again else whole(hidden, targets)
         for hidden, targets in zip(hidden_ND.split(rows), targets_N.split(rows), strict=True)
     ]
-    return sum(parts) if summed else _joined(parts)
+    return _joined(parts)
 
 
 def _joined(parts: list):
@@ -92,20 +107,26 @@ class _Summed(torch.autograd.Function):
     @staticmethod
     def forward(ctx, hidden_ND, weight_VD, bias_V, targets_N, measure, rows):
         gradients = _Gradients(ctx.needs_input_grad, hidden_ND, weight_VD, bias_V)
-        total = 0.0
+        total, parts = 0.0, []
         for part, hidden, weight, bias in _chunks(hidden_ND, weight_VD, bias_V, rows):
+            number = len(hidden)
+            hidden, targets_R = _filled(hidden), nn.functional.pad(targets_N[part], (0, _unfilled(hidden)))
             logits = linear(hidden, weight, bias).requires_grad_(gradients.any)
             with torch.set_grad_enabled(gradients.any):
-                value = measure(logits, targets_N[part])
+                values = measure(logits, targets_R)[:number]
+                value = values.sum()
             if gradients.any:
                 gradients.add(part, hidden, weight, torch.autograd.grad(value, logits)[0])
             total = total + value.detach()
+            parts.append(values.detach())
         ctx.gradients = gradients
-        return total
+        values_N = torch.cat(parts)
+        ctx.mark_non_differentiable(values_N)
+        return total, values_N
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx, gradient):
+    def backward(ctx, gradient, _):
         return *(None if x is None else x * gradient.to(x.dtype) for x in ctx.gradients.tensors()), None, None, None
 
 
@@ -154,23 +175,37 @@ def _chunks(hidden_ND, weight_VD, bias_V, rows: int, dtype: torch.dtype | None =
         yield part, hidden_ND[part].detach().to(dtype), weight, bias
 
 
+def _unfilled(hidden: Tensor) -> int:
+    """Rows that a chunk on a CPU lacks to a whole shape."""
+    return -len(hidden) % WHOLE if hidden.device.type == "cpu" else 0
+
+
+def _filled(hidden: Tensor) -> Tensor:
+    lacking = _unfilled(hidden)
+    return nn.functional.pad(hidden, (0, 0, 0, lacking)) if lacking else hidden
+
+
 class _Gradients:
-    """Gradients of hidden states, weight and bias, those that are needed, in the making."""
+    """Gradients of hidden states, weight and bias, those that are needed, in the making.
+
+    The weight's is made with its sides exchanged: that product is the faster one.
+    """
 
     def __init__(self, needed: tuple[bool, ...], hidden_ND, weight_VD, bias_V):
-        self.hidden, self.weight, self.bias = (
-            torch.zeros_like(x) if wanted and x is not None else None
-            for wanted, x in zip(needed[:3], (hidden_ND, weight_VD, bias_V), strict=True)
+        self.hidden, self.weight_DV, self.bias = (
+            torch.zeros_like(x, memory_format=torch.contiguous_format) if wanted and x is not None else None
+            for wanted, x in zip(needed[:3], (hidden_ND, weight_VD.T, bias_V), strict=True)
         )
         self.any = any(x is not None for x in self.tensors())
 
     def add(self, part: slice, hidden, weight, of_logits) -> None:
         if self.hidden is not None:
-            self.hidden[part] = linear(of_logits, weight.T)
-        if self.weight is not None:
-            self.weight += linear(hidden.T, of_logits.T).T  # in this order the product is the faster one
+            own = self.hidden[part]
+            own[:] = linear(of_logits, weight.T)[: len(own)]
+        if self.weight_DV is not None:
+            self.weight_DV += linear(hidden.T, of_logits.T)
         if self.bias is not None:
             self.bias += of_logits.sum(0)
 
     def tensors(self) -> tuple[Tensor | None, ...]:
-        return self.hidden, self.weight, self.bias
+        return self.hidden, None if self.weight_DV is None else self.weight_DV.T, self.bias

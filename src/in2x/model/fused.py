@@ -1,4 +1,4 @@
-"""Norms and gated layers of Qwen3 and Llama that keep less for the backward pass, and compute it in fewer steps.
+"""Norms and gated layers of Qwen, Llama and Mistral: less is kept for the backward pass, which takes fewer steps.
 
 Autograd keeps the normed states beside the states themselves, and four arrays of a gated layer's width; here it is the
 states, and two (three where the layer's last product is more than a matrix). What is left out is computed again,
@@ -16,8 +16,9 @@ from torch.nn import functional as F
 
 from in2x.model.onednn import OneDnnLinear, applies, gradients, is_hooked, linear
 
-NORMS = ("Qwen3RMSNorm", "LlamaRMSNorm")
-GATED = ("Qwen3MLP", "LlamaMLP")
+FAMILIES = ("Qwen3", "Qwen2", "Llama", "Mistral")
+NORMS = tuple(f"{family}RMSNorm" for family in FAMILIES)
+GATED = tuple(f"{family}MLP" for family in FAMILIES)
 
 
 def use_fused(model: nn.Module) -> nn.Module:

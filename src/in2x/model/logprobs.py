@@ -3,12 +3,14 @@
 Legend: B rows, T tokens, N selected tokens, D width, V vocabulary.
 """
 
+from collections.abc import Callable
+
 import torch
 from torch import nn
 
-from in2x.model.chunks import by_chunks
+from in2x.model import softmax
+from in2x.model.chunks import by_chunks, sum_by_chunks
 from in2x.model.prefixes import SharedRow, shared_hidden_states, whole
-from in2x.model.softmax import logprob_and_entropy
 
 
 def hidden_states(model: nn.Module, input_ids_BT, position_ids_BT=None, attention_mask_BT=None):
@@ -25,23 +27,18 @@ def selected_logits(model: nn.Module, hidden_BTD, loss_mask_BT) -> tuple[torch.T
     return _after_head(model.config.get_text_config(), model.get_output_embeddings()(hidden_ND)), where
 
 
-def token_nats(model: nn.Module, batch: dict, temperature: float = 1.0, reduction: str = "none") -> torch.Tensor:
-    """Negative log-likelihood, in nats, of each token marked in batch["loss_mask"], row after row.
-
-    `reduction` is "none", or "sum".
-    """
-    if reduction not in ("none", "sum"):
-        raise ValueError(f"reduction: expected 'none' or 'sum', got {reduction!r}")
-    device = next(model.parameters()).device
-    input_ids, position_ids, loss_mask = (batch[name].to(device) for name in ("input_ids", "position_ids", "loss_mask"))
-    hidden_ND, where = _before_head(hidden_states(model, input_ids, position_ids), loss_mask)
-    config = model.config.get_text_config()
+def token_nats(model: nn.Module, batch: dict, temperature: float = 1.0) -> torch.Tensor:
+    """Negative log-likelihood, in nats, of each token marked in batch["loss_mask"], row after row."""
 
     def nats(logits_NV, targets_N):
-        logits_NV = _over(_after_head(config, logits_NV), temperature)
-        return nn.functional.cross_entropy(logits_NV, targets_N, reduction=reduction)
+        return nn.functional.cross_entropy(logits_NV, targets_N, reduction="none")
 
-    return by_chunks(model.get_output_embeddings(), hidden_ND, input_ids[where], nats, summed=reduction == "sum")
+    return by_chunks(*_head_and_rows(model, batch), _measure(model, nats, temperature))
+
+
+def summed_nats(model: nn.Module, batch: dict, temperature: float = 1.0) -> tuple[torch.Tensor, torch.Tensor]:
+    """The sum of token_nats, in less time and memory where a gradient is wanted, and the N of it without one."""
+    return sum_by_chunks(*_head_and_rows(model, batch), _measure(model, softmax.token_nats, temperature))
 
 
 def cross_entropy_sum(model: nn.Module, batch: dict, temperature: float = 1.0) -> torch.Tensor:
@@ -49,7 +46,7 @@ def cross_entropy_sum(model: nn.Module, batch: dict, temperature: float = 1.0) -
 
     The logits are divided by `temperature` (arXiv 2508.14472's training temperature; 1 is plain cross-entropy).
     """
-    return token_nats(model, batch, temperature, reduction="sum")
+    return summed_nats(model, batch, temperature)[0]
 
 
 def completion_logprobs(model, input_ids_BT, position_ids_BT, completion_mask_BT, temperature: float = 1.0):
@@ -77,12 +74,22 @@ def shared_completion_logprobs(model, shared: SharedRow, temperature: float = 1.
 
 def _logprobs_and_entropies(model, hidden_ND, targets_N, temperature: float):
     """Of the tokens that are predicted from hidden_ND: both N."""
-    config = model.config.get_text_config()
-
-    def measure(logits_NV, targets_N):
-        return logprob_and_entropy(_over(_after_head(config, logits_NV), temperature), targets_N)
-
+    measure = _measure(model, softmax.logprob_and_entropy, temperature)
     return by_chunks(model.get_output_embeddings(), hidden_ND, targets_N, measure)
+
+
+def _measure(model, of_logits: Callable, temperature: float) -> Callable:
+    """of_logits(logits_NV, targets_N), of what the head gives, at a temperature."""
+    config = model.config.get_text_config()
+    return lambda logits_NV, targets_N: of_logits(_over(_after_head(config, logits_NV), temperature), targets_N)
+
+
+def _head_and_rows(model, batch: dict) -> tuple[nn.Module, torch.Tensor, torch.Tensor]:
+    """The head, and what it is given for the marked tokens: hidden states (N x D), and the tokens (N)."""
+    device = next(model.parameters()).device
+    input_ids, position_ids, loss_mask = (batch[name].to(device) for name in ("input_ids", "position_ids", "loss_mask"))
+    hidden_ND, where = _before_head(hidden_states(model, input_ids, position_ids), loss_mask)
+    return model.get_output_embeddings(), hidden_ND, input_ids[where]
 
 
 def _before_head(hidden_BTD, loss_mask_BT) -> tuple[torch.Tensor, tuple[torch.Tensor, torch.Tensor]]:

@@ -135,6 +135,8 @@ def run(section: MergeSection, folder: Path, inputs: Mapping[str, Path], transla
     """Score every candidate by chrF2 of greedy translations of the development set; save the best merged one."""
     if translate is None:
         from in2x.decoding.translate import translate_greedy as translate
+    from in2x.training.measures import measures_in_chat
+
     model, tokenizer = load_model(inputs["rl"] / "model"), load_tokenizer(inputs["rl"] / "model")
     model.to("cuda" if torch.cuda.is_available() else "cpu")
     sources, references, target_language = _dev(inputs["corpus"], section)
@@ -158,7 +160,8 @@ def run(section: MergeSection, folder: Path, inputs: Mapping[str, Path], transla
                 best, best_score, chosen = state, score, name
     set_parameters(model, best)
     save_model(model, tokenizer, folder / "model")
-    return {"candidates": scored, "chosen": chosen}
+    measures = measures_in_chat(model, tokenizer, inputs["corpus"], section.measures, section.seed)
+    return {"candidates": scored, "chosen": chosen, "measures": measures}
 
 
 def snapshots(rl: Path) -> list[Path]:

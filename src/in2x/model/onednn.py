@@ -66,8 +66,17 @@ def gradients(grad, x, weight_OI, needed: tuple[bool, bool]) -> tuple[torch.Tens
     grad_NO, x_NI = grad.reshape(-1, grad.shape[-1]), x.reshape(-1, x.shape[-1])
     return (
         _product(grad, weight_OI.t(), None) if needed[0] else None,
-        _product(grad_NO.t(), x_NI.t(), None) if needed[1] else None,
+        _of_weight(grad_NO, x_NI) if needed[1] else None,
     )
+
+
+def _of_weight(grad_NO: torch.Tensor, x_NI: torch.Tensor) -> torch.Tensor:
+    """dy^T x. What lies transposed on the left is copied, on the right not: x is there, and the result is copied
+    instead, where that is less than to copy dy. Few rows of a wide layer, as a block of logits, are not worth it."""
+    (rows, outputs), inputs = grad_NO.shape, x_NI.shape[1]
+    if rows * (outputs - inputs) > outputs * inputs:
+        return _product(x_NI.t(), grad_NO.t(), None).t().contiguous()
+    return _product(grad_NO.t(), x_NI.t(), None)
 
 
 def is_hooked(module: nn.Module) -> bool:

@@ -10,6 +10,7 @@ H heads, R query heads that share a key-value head, D head width.
 """
 
 import functools
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -19,6 +20,10 @@ from torch.nn import functional as F
 WHOLE = 64
 """Rows are filled up to a multiple: on a CPU, the products of every new shape cost time and memory of their own."""
 SHORTEST = 16  # segments up to this length attend together; above it those that differ by less than a factor of 2
+
+
+Segment = tuple[int, int, Sequence[int]]
+"""Start and length of tokens that stand together in a row, and the places of those before them that they see."""
 
 
 @dataclass(frozen=True)
@@ -78,40 +83,61 @@ def share_prompts(packs: list[tuple[list[int], list[list[int]]]]) -> SharedRow:
     positions: list[Tensor] = []
     sources: list[Tensor] = []
     targets: list[Tensor] = []
-    segments: list[tuple[int, int, int, int]] = []  # start, length, start of the prompt, its length
+    segments: list[Segment] = []
     for prompt, completions in packs:
         first, before = len(tokens), len(prompt)
-        segments.append((first, before, first, 0))
+        segments.append((first, before, ()))
         tokens += prompt
         positions.append(torch.arange(before))
         for completion in filter(None, completions):
             start, length = len(tokens), len(completion)
-            segments.append((start, length, first, before))
+            segments.append((start, length, range(first, first + before)))
             tokens += completion
             positions.append(torch.arange(before, before + length))
             targets.append(torch.arange(start, start + length))
             sources += [torch.tensor([first + before - 1]), targets[-1][:-1]]
-    unseen = whole(len(tokens))
-    input_ids_N = torch.tensor(tokens + [0] * unseen)
+    return attention_row(tokens, torch.cat(positions).tolist(), segments, torch.cat(sources), torch.cat(targets))
+
+
+def attention_row(
+    tokens: list[int],
+    positions: list[int],
+    segments: list[Segment],
+    sources_M: Tensor | None = None,
+    targets_M: Tensor | None = None,
+) -> SharedRow:
+    """A row of tokens whose segments see their own tokens and those before them, filled up to a multiple of WHOLE.
+
+    Without targets it is for its hidden states alone.
+    """
+    unseen, none = [0] * whole(len(tokens)), torch.zeros(0, dtype=torch.long)
+    input_ids_N = torch.tensor(tokens + unseen)
     grids, places_N = _grids(segments, len(input_ids_N))
-    position_ids_N = torch.cat([*positions, torch.zeros(unseen, dtype=torch.long)])
     return SharedRow(
-        input_ids_N[None], position_ids_N[None], torch.cat(sources), input_ids_N[torch.cat(targets)], places_N, grids
+        input_ids_N[None],
+        torch.tensor(positions + unseen)[None],
+        none if sources_M is None else sources_M,
+        none if targets_M is None else input_ids_N[targets_M],
+        places_N,
+        grids,
     )
 
 
-def _grids(segments: list[tuple[int, int, int, int]], num_tokens: int) -> tuple[list[Grid], Tensor]:
+def _grids(segments: list[Segment], num_tokens: int) -> tuple[list[Grid], Tensor]:
     """Prompts in one grid, completions by length in others; and the places of the row's tokens in all of them."""
-    alike: dict[int, list[tuple[int, int, int, int]]] = {}
+    alike: dict[int, list[Segment]] = {}
     for segment in segments:
-        _, length, _, before = segment
+        _, length, before = segment
         alike.setdefault((max(length, SHORTEST) - 1).bit_length() if before else 0, []).append(segment)
     places_N, grids, offset = torch.zeros(num_tokens, dtype=torch.long), [], 0
     for key in sorted(alike):
-        starts_S, lengths_S, prompts_S, befores_S = torch.tensor(alike[key]).unbind(1)
+        starts_S, lengths_S = torch.tensor([(start, length) for start, length, _ in alike[key]]).unbind(1)
+        befores_S = torch.tensor([len(before) for _, _, before in alike[key]])
         own_Q, before_P = torch.arange(int(lengths_S.max())), torch.arange(int(befores_S.max()))
         queries_SQ = (starts_S[:, None] + own_Q).clamp(max=num_tokens - 1)
-        keys_SP = (prompts_S[:, None] + before_P).clamp(max=num_tokens - 1)
+        keys_SP = torch.zeros(len(starts_S), len(before_P), dtype=torch.long)
+        seen = [place for _, _, before in alike[key] for place in before]
+        keys_SP[before_P < befores_S[:, None]] = torch.tensor(seen, dtype=torch.long)
         hidden_S1QQ = (own_Q > own_Q[:, None]).expand(len(starts_S), 1, -1, -1)
         hidden_S1QP = (before_P >= befores_S[:, None])[:, None, None].expand(-1, -1, len(own_Q), -1)
         hidden_S1QK = torch.cat([hidden_S1QQ, hidden_S1QP], -1)
@@ -123,8 +149,8 @@ def _grids(segments: list[tuple[int, int, int, int]], num_tokens: int) -> tuple[
     return grids, places_N
 
 
-def shared_hidden_states(model: nn.Module, shared: SharedRow) -> Tensor:
-    """Last hidden states of the row, N x width.
+def shared_hidden_states(model: nn.Module, shared: SharedRow, **given) -> Tensor:
+    """Last hidden states of the row, N x width; `given` is handed on to the layers.
 
     Raises:
         ValueError: the model's attention can't be told which tokens see one another, or doesn't read it.
@@ -132,9 +158,13 @@ def shared_hidden_states(model: nn.Module, shared: SharedRow) -> Tensor:
     if why := unsupported(model):
         raise ValueError(f"completions of this model can't share a prompt: {why}")
     _teach_sdpa()
-    decoder = model.get_decoder()
-    hidden_1NE = decoder(
-        input_ids=shared.input_ids, position_ids=shared.position_ids, use_cache=False, shared_prompts=shared
+    hidden_1NE = model.get_decoder()(
+        input_ids=shared.input_ids,
+        position_ids=shared.position_ids,
+        attention_mask=_unread(shared.input_ids.device),
+        use_cache=False,
+        shared_prompts=shared,
+        **given,
     ).last_hidden_state
     num_layers = model.config.get_text_config().num_hidden_layers
     if len(shared.attended) < num_layers:
@@ -143,6 +173,11 @@ def shared_hidden_states(model: nn.Module, shared: SharedRow) -> Tensor:
             "read which tokens see one another"
         )
     return hidden_1NE[0]
+
+
+def _unread(device: torch.device) -> Tensor:
+    """In place of a mask of N x N, which transformers would make of the positions, and nobody here reads."""
+    return torch.ones(1, 1, 1, 1, dtype=torch.bool, device=device)
 
 
 @functools.cache

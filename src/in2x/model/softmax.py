@@ -1,4 +1,4 @@
-"""The log-probability of a token and the entropy of its distribution, from logits, in as little memory as they allow.
+"""The log-probability of a token, and the entropy of its distribution, from logits, in as little memory as they allow.
 
     log p = z_y - log sum_j exp z_j                 d log p / dz_j = [j = y] - p_j
     H     = -sum_j p_j log p_j                      d H / dz_j     = -p_j (log p_j + H)
@@ -58,6 +58,40 @@ class _LogprobEntropy(torch.autograd.Function):
             gradient_NV.sub_(of_logprobs_N[rows, None]).mul_(probabilities_NV)
             gradient_NV.scatter_add_(1, targets_N[rows, None], of_logprobs_N[rows, None])
         return logits_NV.detach(), None
+
+
+def token_nats(logits_NV: Tensor, targets_N: Tensor) -> Tensor:
+    """-log p of each row's target, in nats, N.
+
+    The logits must be of no use to anything else: the probabilities are written over them at once, and the gradient
+    over the probabilities.
+    """
+    return _Nats.apply(logits_NV, targets_N)
+
+
+class _Nats(torch.autograd.Function):
+    """d -log p / dz_j = p_j - [j = y]. To be used where the backward pass follows at once: no exponential twice."""
+
+    @staticmethod
+    def forward(ctx, logits_NV, targets_N):
+        nats_N = logits_NV.new_empty(len(logits_NV))
+        for rows in _blocks(logits_NV):
+            own_NV = logits_NV[rows]
+            own_NV.sub_(own_NV.amax(-1, keepdim=True))
+            chosen_N = own_NV.gather(1, targets_N[rows, None]).squeeze(1)
+            sums_N1 = own_NV.exp_().sum(-1, keepdim=True)
+            nats_N[rows] = sums_N1.squeeze(1).log() - chosen_N
+            own_NV.div_(sums_N1)
+        ctx.save_for_backward(logits_NV, targets_N)
+        return nats_N
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, of_nats_N):
+        probabilities_NV, targets_N = ctx.saved_tensors
+        for rows in _blocks(probabilities_NV):
+            probabilities_NV[rows].mul_(of_nats_N[rows, None])
+        return probabilities_NV.scatter_add_(1, targets_N[:, None], -of_nats_N[:, None]).detach(), None
 
 
 def _blocks(logits_NV: Tensor) -> Iterator[slice]:

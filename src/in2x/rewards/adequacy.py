@@ -39,11 +39,11 @@ def chrf_scores(
     if len(sizes) > 1:
         raise ValueError(f"every group must have the same size, got sizes {sorted(sizes)}")
     scores_PG = np.full((len(hypotheses_PG), sizes.pop() if sizes else 0), np.nan)
-    for p, (group, reference) in enumerate(zip(hypotheses_PG, references, strict=True)):
-        if reference is not None and len(group):
-            counts_GK = np.array([chrf.segment_counts(hypothesis, reference) for hypothesis in group])
-            factors_G = [length_factor(hypothesis, reference) for hypothesis in group]
-            scores_PG[p] = chrf.f_scores(counts_GK, beta) / 100 * factors_G
+    measured = [p for p, reference in enumerate(references) if reference is not None]
+    pairs = [(hypothesis, references[p]) for p in measured for hypothesis in hypotheses_PG[p]]
+    if pairs:
+        scores_N = chrf.f_scores(chrf.corpus_counts(*map(list, zip(*pairs, strict=True))), beta) / 100
+        scores_PG[measured] = (scores_N * [length_factor(*pair) for pair in pairs]).reshape(len(measured), -1)
     return scores_PG
 
 

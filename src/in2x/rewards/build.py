@@ -18,7 +18,7 @@ NUM_RATIO_PAIRS = 20_000
 
 
 def build_reward(section, tokenizer, inputs: Mapping[str, Path]) -> TranslationReward:
-    """The reward of an `RlSection`; `inputs` are the folders of the stages corpus and reward.
+    """The reward of an `RlSection`; `inputs` are the folders of the stages corpus, sft and reward.
 
     Raises:
         In2xError: an unknown component, or one whose model, server or lexicon is missing.
@@ -33,6 +33,7 @@ def build_reward(section, tokenizer, inputs: Mapping[str, Path]) -> TranslationR
         preference=_preference(section, inputs["reward"] / "naturalness", tokenizer) if "preference" in needs else None,
         embedder=_embedder(section, inputs["corpus"]) if "embedder" in needs else None,
         lexicon=_lexicon(inputs["reward"] / "lexicon.parquet") if "lexicon" in needs else None,
+        reconstructor=_reconstructor(inputs["sft"] / "model") if "reconstructor" in needs else None,
         length_ratios=length_ratios(inputs["corpus"]) if relative else None,
         expect_from=section.reward_expected_length,
         judge=_judge(section) if "judge" in needs else None,
@@ -44,6 +45,7 @@ def build_reward(section, tokenizer, inputs: Mapping[str, Path]) -> TranslationR
         task_weights=section.reward_task_weights,
         cap=_cap(section),
         max_unscorable_fraction=section.reward_max_unscorable_fraction,
+        with_spans=section.span_credit > 0,
         guards=section.reward_guards,
     )
 
@@ -76,10 +78,12 @@ def _preference(section, folder: Path, tokenizer) -> tuple:
     import torch
 
     from in2x.model.loading import on_device
+    from in2x.model.precision import training_dtype
     from in2x.rewards import naturalness
 
-    model = naturalness.load(folder).to(getattr(torch, section.reward_preference_dtype))
-    return on_device(model), tokenizer
+    model = on_device(naturalness.load(folder))
+    dtype = training_dtype(section.reward_preference_dtype, model.device.type)
+    return model.to(getattr(torch, dtype)), tokenizer
 
 
 def _embedder(section, corpus: Path):
@@ -97,6 +101,12 @@ def _lexicon(path: Path):
     from in2x.rewards.alignment import load_lexicon
 
     return load_lexicon(path)
+
+
+def _reconstructor(model: Path):
+    from in2x.evaluation.reconstruction import load_reconstructor
+
+    return load_reconstructor(model)
 
 
 def _judge(section):

@@ -19,12 +19,14 @@ from in2x.rewards import adequacy, answers, fidelity, japanese, length, names, p
 from in2x.rewards.groups import Group, Span
 
 if TYPE_CHECKING:
+    from in2x.evaluation.reconstruction import Reconstructor
     from in2x.rewards.alignment import Lexicon
     from in2x.rewards.embedding import Embedder
     from in2x.rewards.length import LengthRatios
     from in2x.rewards.remote import QualityEstimator, RubricJudge
 
-Need = Literal["source", "reference", "tokens", "prompt", "preference", "embedder", "lexicon", "judge", "estimator"]
+Need = Literal["source", "reference", "tokens", "prompt", "preference", "embedder", "lexicon", "reconstructor", "judge",
+               "estimator"]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,7 @@ class Resources:
     """(model, tokenizer) of in2x.rewards.naturalness."""
     embedder: Embedder | None = None
     lexicon: Lexicon | None = None
+    reconstructor: Reconstructor | None = None
     length_ratios: LengthRatios | None = None
     expect_from: Literal["reference", "source"] = "reference"
     judge: RubricJudge | None = None
@@ -84,10 +87,10 @@ def _each(rule: Callable[[Group, str], float], where: Callable[[Group], object] 
 
 
 def _adequacy(groups: Sequence[Group], resources: Resources) -> list[Row]:
-    return [
-        adequacy.chrf_scores([group.texts], [group.reference], resources.chrf_beta)[0] if group.reference else None
-        for group in groups
-    ]
+    scores_PG = adequacy.chrf_scores(
+        [group.texts for group in groups], [group.reference or None for group in groups], resources.chrf_beta
+    )
+    return [row if group.reference else None for row, group in zip(scores_PG, groups, strict=True)]
 
 
 def _bleu(groups: Sequence[Group], resources: Resources) -> list[Row]:
@@ -113,6 +116,11 @@ def _embedding(groups: Sequence[Group], resources: Resources) -> list[Row]:
 
 def _coverage(groups: Sequence[Group], resources: Resources) -> list[Row]:
     return [[resources.lexicon.coverage(group.source, text) for text in group.texts] for group in groups]
+
+
+def _reconstruction(groups: Sequence[Group], resources: Resources) -> list[Row]:
+    rows = [(group.source, text, group.source_language) for group in groups for text in group.texts]
+    return _by_group(resources.reconstructor.scores(rows).tolist(), groups)
 
 
 def _length(groups: Sequence[Group], resources: Resources) -> list[Row]:
@@ -149,6 +157,10 @@ COMPONENTS = {
     "bleu": Component(_bleu, _REFERENCE, 0, 1, "sentence BLEU against the reference, smoothed"),
     "embedding": Component(_embedding, ("source", "embedder"), -1, 1, "cosine of source and translation"),
     "coverage": Component(_coverage, ("source", "lexicon"), 0, 1, "words of either side that the other accounts for"),
+    "reconstruction": Component(
+        _reconstruction, ("source", "reconstructor"), -math.inf, 0,
+        "log-likelihood of the source, translated back, nats per token",
+    ),
     "qe": Component(
         _estimated, ("source", "estimator"), -math.inf, math.inf, "a quality-estimation metric's score", remote=True
     ),
@@ -211,6 +223,7 @@ RESOURCES: dict[Need, str] = {
     "preference": "a preference model: run the stage reward, or name its folder",
     "embedder": "an embedding model: rl.reward_embedding_model",
     "lexicon": "an alignment lexicon: set reward.lexicon_pairs, so that the stage reward trains one",
+    "reconstructor": "a model that translates back: run the stage sft, or name its folder",
     "judge": "a judge: rl.reward_judge_url and rl.reward_judge_model",
     "estimator": "a quality-estimation metric: rl.reward_estimator",
 }

@@ -3,7 +3,7 @@
 Pure functions from spans of characters to weights of tokens with a mean of 1, so that a completion's advantage is moved
 among its tokens, and neither grows nor shrinks in sum. Our own; a token that two spans share has the larger severity.
 
-Legend: B completions, T tokens (of the longest), N tokens of one completion.
+Legend: N tokens of one completion.
 """
 
 from __future__ import annotations
@@ -60,13 +60,3 @@ def token_weights(severities_N: np.ndarray, advantage: float, share: float) -> n
         return np.ones(len(severities_N))
     weights_N = aimed_N / aimed_N.mean()
     return (1 - share) + share * weights_N if advantage < 0 else weights_N
-
-
-def token_advantages(
-    advantages_B: np.ndarray, severities: Sequence[np.ndarray], share: float, num_tokens: int
-) -> np.ndarray:
-    """Per-token advantages B x T, 0 beyond each completion; each row's mean over its own tokens is its advantage."""
-    advantages_BT = np.zeros((len(advantages_B), num_tokens))
-    for row, (advantage, severities_N) in enumerate(zip(advantages_B, severities, strict=True)):
-        advantages_BT[row, : len(severities_N)] = advantage * token_weights(severities_N, advantage, share)
-    return advantages_BT

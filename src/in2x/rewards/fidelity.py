@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Sequence
+from functools import lru_cache
 
 from in2x.evaluation.japanese.document import CODE, JAPANESE
 from in2x.rewards.groups import Group, Span
-from in2x.rewards.rules import ERAS, FULL_WIDTH, PROTECTED, kanji_number
+from in2x.rewards.rules import ERAS, FULL_WIDTH, PROTECTED, kanji_number, without_protected
 
 _MONTHS = (
     "january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november",
@@ -33,6 +35,7 @@ DATE = re.compile(
     """,
     re.VERBOSE | re.IGNORECASE,
 )
+DATED = re.compile(r"[\d日曜]|[（(][月火水木金土][)）]|星期|周|礼拜|day", re.IGNORECASE)  # in every text with a date
 WEEKDAY_EN = re.compile(r"\b(" + "|".join(_DAYS) + r")s?\b", re.IGNORECASE)
 WEEKDAY_JA = re.compile(r"([月火水木金土日])曜|[（(]([月火水木金土日])[)）]|(?:星期|周|礼拜)([一二三四五六日天])")
 KANJI_DATE_PART = re.compile(r"[〇一二三四五六七八九十百千]+(?=年|月[〇一二三四五六七八九十\d]+日|日)")
@@ -90,7 +93,7 @@ def untranslated_spans(group: Group, text: str) -> list[Span]:
     from in2x.rewards.gates import scripts_differ
 
     hidden = _blanked(text)
-    source_words = [match.group().casefold() for match in WORD.finditer(_blanked(group.source))]
+    source_words = _words(group.source)
     found = [match for match in WORD.finditer(hidden) if len(match.group()) >= MIN_WORD or not match.group().isascii()]
     if scripts_differ(group.source, group.target_language):
         known = set(source_words)
@@ -102,6 +105,12 @@ def untranslated_spans(group: Group, text: str) -> list[Span]:
     return [Span(m.start(), m.end(), 1.0, f"untranslated {m.group()!r}") for m in left]
 
 
+@lru_cache(maxsize=1 << 10)
+def _words(source: str) -> list[str]:
+    return [match.group().casefold() for match in WORD.finditer(_blanked(source))]
+
+
+@lru_cache(maxsize=1 << 12)
 def _in_target_script(word: str, target_language: str) -> bool:
     from in2x.rewards.gates import wrong_language
 
@@ -133,16 +142,19 @@ def _blanked(text: str) -> str:
     return text
 
 
-def _dates(text: str) -> list[frozenset[tuple]]:
+@lru_cache(maxsize=1 << 12)
+def _dates(text: str) -> tuple[frozenset[tuple], ...]:
     """Each date as the set of its readings: (year or None, month, day), or ("weekday", 0..6)."""
-    text = PROTECTED.sub(" ", text).translate(FULL_WIDTH)
+    text = without_protected(text).translate(FULL_WIDTH)
+    if not DATED.search(text):
+        return ()
     text = KANJI_DATE_PART.sub(lambda match: kanji_number(match.group()), text)
     found = [_readings(match) for match in DATE.finditer(text)]
     found += [frozenset({("weekday", WEEKDAYS[match[1].lower()])}) for match in WEEKDAY_EN.finditer(text)]
     for match in WEEKDAY_JA.finditer(text):
         day = CHINESE_DAYS[match[3]] if match[3] else KANJI_DAYS[match[1] or match[2]]
         found.append(frozenset({("weekday", day)}))
-    return found
+    return tuple(found)
 
 
 def _readings(match: re.Match) -> frozenset[tuple]:
@@ -160,7 +172,7 @@ def _readings(match: re.Match) -> frozenset[tuple]:
     return frozenset((year, month, day) for year in years for month, day in days)
 
 
-def _num_matched(wanted: list[frozenset], available: list[frozenset]) -> int:
+def _num_matched(wanted: Sequence[frozenset], available: Sequence[frozenset]) -> int:
     """Count the wanted dates that are among the available ones, each of those once."""
     rest, number = list(available), 0
     for readings in wanted:

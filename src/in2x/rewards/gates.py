@@ -10,11 +10,12 @@ import re
 import unicodedata
 from collections import Counter
 from functools import lru_cache
+from itertools import pairwise
 
 import numpy as np
 
 from in2x.evaluation.japanese.document import CODE
-from in2x.rewards.rules import PROTECTED
+from in2x.rewards.rules import without_protected
 
 # The script(s) a language is written in, by primary BCP 47 subtag; Japanese has its own rule below.
 LANGUAGE_SCRIPTS: dict[str, frozenset[str]] = {
@@ -71,7 +72,11 @@ COPY_NGRAM, MAX_COPIED_SHARE, MIN_OVERLAP_LETTERS = 8, 0.8, 24
 SPECIAL_TOKENS = re.compile(
     r"<[|｜][^<>\n]{1,40}[|｜]>|</?s>|<(?:pad|unk|bos|eos|mask)>|</?(?:think|tool_call)>|<0x[0-9A-Fa-f]{2}>|\[/?INST\]"
 )
+UNREADABLE = re.compile("[\\x00-\\x08\\x0b\\x0c\\x0e-\\x1f\\x7f-\\x9f\\ud800-\\udfff\\ufffd]")
 LOOP_MAX_PERIOD, LOOP_MIN_REPEATS, LOOP_MIN_CHARS = 128, 4, 24
+LOOP_REPEATED_PAIRS = LOOP_MIN_CHARS - 1 - LOOP_MIN_CHARS // LOOP_MIN_REPEATS
+"""A loop has at least so many pairs of characters twice: L - 1 of them in L characters, no more than L / 4 distinct."""
+NOT_ALNUM = re.compile(r"[\W_]+")
 
 _CAPITAL, _LETTER = "A-ZÀ-ÖØ-ÞΑ-ΩА-Я", "A-Za-zÀ-ÖØ-öø-ÿΑ-ωА-я0-9"
 NAME = re.compile(rf"(?<![{_LETTER}-])[{_CAPITAL}][{_LETTER}]*(?:['’.-][{_LETTER}]+)*")
@@ -154,10 +159,8 @@ def unparseable(hypothesis: str, source: str = "") -> str | None:
     for token in SPECIAL_TOKENS.findall(hypothesis):
         if token not in source:
             return f"unparseable: special token {token!r}"
-    for char in hypothesis:
-        if char == "\ufffd" or (char not in "\n\r\t" and unicodedata.category(char) in ("Cc", "Cs")):
-            return f"unparseable: character U+{ord(char):04X}"
-    return None
+    match = UNREADABLE.search(hypothesis)
+    return f"unparseable: character U+{ord(match.group()):04X}" if match else None
 
 
 def copied(hypothesis: str, source: str, target_language: str) -> str | None:
@@ -176,8 +179,8 @@ def copied(hypothesis: str, source: str, target_language: str) -> str | None:
         return None
     if letters.most_common(1)[0][0] in _target_scripts(target_language):
         return None
-    ngrams = {source_chars[i : i + COPY_NGRAM] for i in range(len(source_chars) - COPY_NGRAM + 1)}
-    share = sum(ngram in hypothesis_chars for ngram in ngrams) / len(ngrams)
+    ngrams = _ngrams(source_chars)
+    share = len(ngrams & _ngrams(hypothesis_chars)) / len(ngrams)
     return f"copy: {share:.0%} of the source repeated" if share >= MAX_COPIED_SHARE else None
 
 
@@ -199,7 +202,7 @@ def wrong_language(hypothesis: str, target_language: str, source: str = "") -> s
         wanted = "kana or kanji" if "KANA" in scripts else " or ".join(sorted(scripts)).lower()
         return f"language: {share:.0%} of letters are {wanted}"
     if "KANA" in scripts:
-        return _not_japanese(_without_protected(prose), letters)
+        return _not_japanese(_letters(prose), letters)
     if scripts == {"HAN"} and letters["KANA"] > MIN_KANA_SHARE * (letters["KANA"] + letters["HAN"]):
         return "language: kana in Chinese"
     return None
@@ -220,7 +223,7 @@ def without_mixed(text: str, source: str) -> str:
     A name is a word with a capital, elsewhere than at the beginning of a sentence of the source, or with two of them.
     """
     names = _names(source)
-    text = IDENTIFIER.sub(" ", PROTECTED.sub(" ", CODE.sub(" ", text)))
+    text = IDENTIFIER.sub(" ", without_protected(CODE.sub(" ", text)))
     return NAME.sub(lambda match: " " if match.group() in names else match.group(), text)
 
 
@@ -246,12 +249,12 @@ def _not_japanese(text: str, letters: Counter[str]) -> str | None:
     Without kana only a short text of kanji and digits is Japanese, with capitals for acronyms (GDP速報値).
     """
     han, kana = letters["HAN"], letters["KANA"]
-    foreign = sum(_script(char) == "HAN" and not _in_japanese_set(char) for char in text)
+    foreign = sum(map(_foreign_han, text))
     if foreign > MAX_FOREIGN_HAN_SHARE * han:
         return f"language: {foreign} of {han} kanji are not Japanese"
     if letters.total() > MAX_LETTERS_WITHOUT_KANA and kana < MIN_KANA_SHARE * (han + kana):
         return f"language: {kana} kana beside {han} kanji"
-    if kana == 0 and any(_script(char) != "HAN" and not char.isupper() for char in text if char.isalpha()):
+    if kana == 0 and any(_script(char) != "HAN" and not char.isupper() for char in text):
         return "language: no kana"
     return None
 
@@ -264,13 +267,20 @@ def _target_scripts(target_language: str) -> frozenset[str]:
     return frozenset(named) or LANGUAGE_SCRIPTS[primary]
 
 
+@lru_cache(maxsize=1 << 12)
 def _scripts(text: str) -> Counter[str]:
-    """Count letters per script outside protected spans."""
-    return Counter(_script(char) for char in _without_protected(text) if char.isalpha())
+    """Count letters per script outside protected spans; the cached result is read-only."""
+    return Counter(map(_script, _letters(text)))
 
 
-def _without_protected(text: str) -> str:
-    return unicodedata.normalize("NFKC", PROTECTED.sub(" ", text))
+@lru_cache(maxsize=1 << 12)
+def _letters(text: str) -> str:
+    return "".join(filter(str.isalpha, unicodedata.normalize("NFKC", without_protected(text))))
+
+
+@lru_cache(maxsize=1 << 12)
+def _ngrams(chars: str) -> frozenset[str]:
+    return frozenset(chars[i : i + COPY_NGRAM] for i in range(len(chars) - COPY_NGRAM + 1))
 
 
 @lru_cache(maxsize=1 << 14)
@@ -283,21 +293,28 @@ def _script(char: str) -> str:
 
 
 @lru_cache(maxsize=1 << 14)
-def _in_japanese_set(char: str) -> bool:
+def _foreign_han(char: str) -> bool:
+    """Whether a character is Han and outside the Japanese character set."""
+    if _script(char) != "HAN":
+        return False
     try:
         char.encode("cp932")
     except UnicodeEncodeError:
-        return False
-    return True
+        return True
+    return False
 
 
+@lru_cache(maxsize=1 << 12)
 def _normalise(text: str) -> str:
-    return "".join(char for char in unicodedata.normalize("NFKC", text).casefold() if char.isalnum())
+    return NOT_ALNUM.sub("", unicodedata.normalize("NFKC", text).casefold())
 
 
 def _loop_period(text: str) -> int:
     """Return the shortest period that loops, 0 if none; O(128 n) for n characters, whitespace removed."""
-    codes = np.frombuffer("".join(text.split()).encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
+    chars = "".join(text.split())
+    if len(chars) - 1 - len(set(pairwise(chars))) < LOOP_REPEATED_PAIRS:
+        return 0
+    codes = np.frombuffer(chars.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
     for period in range(1, min(LOOP_MAX_PERIOD, codes.size // LOOP_MIN_REPEATS) + 1):
         needed = max(LOOP_MIN_REPEATS * period, LOOP_MIN_CHARS) - period  # characters in a row equal to the one before
         equal = codes[period:] == codes[:-period]

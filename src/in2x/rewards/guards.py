@@ -12,7 +12,7 @@ import unicodedata
 from itertools import pairwise
 
 from in2x.evaluation.japanese.morphology import morphemes
-from in2x.rewards.rules import PROTECTED
+from in2x.rewards.rules import without_protected
 
 INVISIBLE = frozenset("\u00ad\u180e\u200b\u200c\u2060\u2061\u2062\u2063\u2064\ufeff")
 TAG = re.compile(r"</?([A-Za-z][A-Za-z0-9-]*)[^<>\n]{0,80}>")
@@ -61,7 +61,7 @@ def guard(hypothesis: str, source: str, target_language: str) -> str | None:
 
 def wordless(hypothesis: str, source: str) -> str | None:
     """Fail on a text without letters or digits where the source has letters: marks alone say nothing."""
-    if any(char.isalnum() for char in hypothesis) or not any(char.isalpha() for char in PROTECTED.sub(" ", source)):
+    if any(char.isalnum() for char in hypothesis) or not any(char.isalpha() for char in without_protected(source)):
         return None
     if any(unicodedata.category(char) in ("So", "Sk") for char in hypothesis):  # an emoji may answer one word
         return None
@@ -119,7 +119,7 @@ def marks_everywhere(hypothesis: str, source: str) -> str | None:
 
 def two_in_one(hypothesis: str, source: str) -> str | None:
     """Fail on a second translation joined to the first by an "or" that the source lacks, sharing most characters."""
-    if OR_ENGLISH.search(PROTECTED.sub(" ", source)):
+    if OR_ENGLISH.search(without_protected(source)):
         return None
     for match in OR.finditer(hypothesis):
         sides = hypothesis[: match.start()], hypothesis[match.end() :]
@@ -132,7 +132,7 @@ def two_in_one(hypothesis: str, source: str) -> str | None:
 
 def chinese(hypothesis: str, source: str) -> str | None:
     """Fail on a sentence without kana: Japanese headlines, names, dates and lists do without, sentences don't."""
-    letters = [char for char in PROTECTED.sub(" ", hypothesis) if char.isalpha()]
+    letters = [char for char in without_protected(hypothesis) if char.isalpha()]
     if not letters or any("ぁ" <= char <= "ヿ" for char in letters):
         return None
     if all(char.isascii() for char in letters) or len(source.split()) < MIN_WORDS:

@@ -12,16 +12,19 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 import torch
+from torch import nn
 from transformers import AutoModelForSequenceClassification
 
 from in2x.artifacts import In2xError
 from in2x.model.onednn import use_onednn
+from in2x.model.prefix_tree import last_states, prefix_trees
+from in2x.model.prefixes import unsupported
 
 PHRASE = re.compile(
     r"[^はがをにでともへの、。！？\s]*[はがをにでともへの、]|[^はがをにでともへの、。！？\s]+[。！？]?|[。！？\s]+"
 )
 
-CPU_TOKENS, GPU_TOKENS = 4096, 1 << 17
+CPU_TOKENS, GPU_TOKENS = 2048, 1 << 17
 """Tokens of one forward pass, padding included: on a processor so many that they stay in its cache."""
 
 
@@ -67,13 +70,30 @@ def naturalness(model, tokenizer, texts: list[str]) -> np.ndarray:
     model.eval()
     distinct = list(dict.fromkeys(texts))
     ids = dict(zip(distinct, _token_ids(tokenizer, distinct), strict=True))
+    max_tokens = GPU_TOKENS if model.device.type == "cuda" else CPU_TOKENS
+    score = _tree_scores if unsupported(model) is None else _padded_scores
+    scores, slope = score(model, tokenizer, ids, max_tokens), length_correction(model)
+    found_B = np.array([scores[text] for text in texts])
+    return found_B - slope * np.log1p([len(text) for text in texts]) if slope else found_B
+
+
+def _tree_scores(model, tokenizer, ids: Mapping[str, list[int]], max_tokens: int) -> dict[str, float]:
+    """By text, what several texts begin with computed once; the head's products are float32 in any case."""
+    texts, scores = list(ids), {}
+    for tree in prefix_trees(list(ids.values()), max_tokens):
+        scores_B = nn.functional.linear(last_states(model, tree).float(), model.score.weight.float())[:, 0]
+        scores |= zip((texts[place] for place in tree.texts), scores_B.tolist(), strict=True)
+    return scores
+
+
+def _padded_scores(model, tokenizer, ids: Mapping[str, list[int]], max_tokens: int) -> dict[str, float]:
+    """The same for models whose attention can't be told which tokens see one another."""
     scores: dict[str, float] = {}
-    for batch in _batches(ids, GPU_TOKENS if model.device.type == "cuda" else CPU_TOKENS):
+    for batch in _batches(ids, max_tokens):
         encoded = _padded([ids[text] for text in batch], tokenizer.pad_token_id)
         logits = model(**{name: tensor.to(model.device) for name, tensor in encoded.items()}).logits
         scores |= zip(batch, logits.squeeze(-1).tolist(), strict=True)
-    found_B, slope = np.array([scores[text] for text in texts]), length_correction(model)
-    return found_B - slope * np.log1p([len(text) for text in texts]) if slope else found_B
+    return scores
 
 
 def _batches(ids: Mapping[str, list[int]], max_tokens: int) -> Iterator[list[str]]:

@@ -11,6 +11,7 @@ The development split comes first, then pairs that the run made no instruction o
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -104,15 +105,16 @@ def _report(section, folder, there: Mapping[str, bool], settings, num_cases, gro
         "sums": [SUM, SUM + team.BLIND],
         "max_completion_tokens": section.max_completion_tokens, "git_commit": artifacts.git_commit(), "settings": {},
     }  # fmt: skip
-    for setting in settings if there["sft"] else [name for name in settings if name != "policy"]:
-        pairs = _pairs(setting, folder, there, num_cases, seed)
-        if len(pairs) < 2:
-            missing.append(f"{setting}: {len(pairs)} such pairs in {folder / 'corpus'}")
-            continue
-        cases = _cases(setting, pairs, policy, num_samples, direction[1], num_cases, seed)
-        advance(f"{setting}: {len(cases):,} attacks on {len({case.pair.id for case in cases}):,} pairs")
-        findings = team.redteam(cases, rewards, components, tokenizer, section.max_completion_tokens, direction)
-        report["settings"][setting] = findings
+    with closing(rewards[SUM]):
+        for setting in settings if there["sft"] else [name for name in settings if name != "policy"]:
+            pairs = _pairs(setting, folder, there, num_cases, seed)
+            if len(pairs) < 2:
+                missing.append(f"{setting}: {len(pairs)} such pairs in {folder / 'corpus'}")
+                continue
+            cases = _cases(setting, pairs, policy, num_samples, direction[1], num_cases, seed)
+            advance(f"{setting}: {len(cases):,} attacks on {len({case.pair.id for case in cases}):,} pairs")
+            findings = team.redteam(cases, rewards, components, tokenizer, section.max_completion_tokens, direction)
+            report["settings"][setting] = findings
     return report
 
 
@@ -158,6 +160,7 @@ def _check_fresh(recipe: Recipe, names: Sequence[str]) -> None:
 
 def _judges(section, folder: Path, there: Mapping[str, bool]):
     """(tokenizer, weights, the reward, each component alone, what is missing)."""
+    from in2x.evaluation.reconstruction import load_reconstructor
     from in2x.model.loading import load_tokenizer, on_device
     from in2x.rewards import naturalness
     from in2x.rewards.alignment import load_lexicon
@@ -165,7 +168,10 @@ def _judges(section, folder: Path, there: Mapping[str, bool]):
     from in2x.rewards.components import COMPONENTS
     from in2x.rewards.measure import measure
 
-    files = {"preference": folder / "reward" / "naturalness", "lexicon": folder / "reward" / "lexicon.parquet"}
+    files = {
+        "preference": folder / "reward" / "naturalness", "lexicon": folder / "reward" / "lexicon.parquet",
+        "reconstructor": folder / "sft" / "model",
+    }  # fmt: skip
     if not there["reward"] and not there["sft"]:
         raise In2xError(f"{folder}: neither sft nor reward has run, so there is no tokenizer to count tokens with")
     tokenizer = load_tokenizer(files["preference"] if there["reward"] else folder / "sft" / "model")
@@ -174,13 +180,15 @@ def _judges(section, folder: Path, there: Mapping[str, bool]):
         lacking = [files[need] for need in COMPONENTS[name].needs if need in files and not files[need].exists()]
         if lacking:
             del weights[name]
-            missing.append(f"{name}: left out of the sum, since {lacking[0]} is not there; run `in2x reward` first")
-    inputs = {name: folder / name for name in ("corpus", "reward")}
+            stage = lacking[0].relative_to(folder).parts[0]
+            missing.append(f"{name}: left out of the sum, since {lacking[0]} is not there; run `in2x {stage}` first")
+    inputs = {name: folder / name for name in ("corpus", "sft", "reward")}
     reward = build_reward(section.model_copy(update={"reward_weights": weights}), tokenizer, inputs)
     resources = replace(
         reward.resources,
         preference=(on_device(naturalness.load(files["preference"])), tokenizer) if there["reward"] else None,
         lexicon=load_lexicon(files["lexicon"]) if files["lexicon"].exists() else None,
+        reconstructor=load_reconstructor(files["reconstructor"]) if there["sft"] else None,
         length_ratios=length_ratios(folder / "corpus"),
     )
     names = measurable(resources)

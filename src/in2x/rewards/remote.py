@@ -58,6 +58,11 @@ class RubricJudge:
             for row in verdicts.groups
         ]
 
+    def close(self) -> None:
+        """Close the file that answers are kept in."""
+        if self.client.cache is not None:
+            self.client.cache.close()
+
 
 class QualityEstimator:
     """A metric of in2x.evaluation.plugins (CometKiwi, MetricX-QE, or a script), kept running from batch to batch.
@@ -105,7 +110,7 @@ class QualityEstimator:
         if self._worker is not None and self._worker.process.poll() is not None:
             self.close()
         if self._worker is None:
-            started = host._process(self.plugin, self.python, self.model, self.batch_size)
+            started = host.running(self.plugin, self.python, self.model, self.batch_size)
             self._worker = self._stack.enter_context(started)
         return self._worker
 

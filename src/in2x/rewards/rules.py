@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from decimal import Decimal
+from functools import lru_cache
 
 PROTECTED = re.compile(
     r"""https?://[A-Za-z0-9\-._~:/?\#\[\]@!$&'()*+,;=%]+       # URL, ends at the first Japanese character
@@ -21,6 +22,7 @@ PROTECTED = re.compile(
     """,
     re.VERBOSE | re.ASCII,
 )
+MARKED = re.compile(r"[@{%<&]|://")  # one of these is in every protected span
 FULL_WIDTH = {full: full - 0xFEE0 for full in range(0xFF01, 0xFF5F)}  # full-width ASCII, digits included
 
 DIGITS = {char: value for value, char in enumerate("〇一二三四五六七八九")} | {"零": 0, "两": 2}
@@ -49,12 +51,13 @@ WORDS = TENS | {
 _NUMBER = r"(?:\d{1,3}(?:,\d{3})+(?:\.\d+)?(?!\d)|\d{1,3}(?:\.\d{3}){2,}(?!\d)|\d+(?:\.\d+)?)"
 _UNIT = "[" + "".join(SMALL_UNITS | LARGE_UNITS) + "]"
 _KANJI = "[" + "".join(DIGITS | SMALL_UNITS | LARGE_UNITS) + "]"
-_SCALE = "(?:" + "|".join(SCALES) + ")"
-_WORD = rf"(?:(?:{'|'.join(TENS)})[ -])?(?:{'|'.join(sorted(WORDS, key=len, reverse=True))})"
+_SCALE = "(?a:" + "|".join(SCALES) + ")"  # ASCII, or ſ would pass for s
+_WORD = rf"(?a:(?:(?:{'|'.join(TENS)})[ -])?(?:{'|'.join(sorted(WORDS, key=len, reverse=True))}))"
+_FIRST = "[" + "".join(DIGITS | SMALL_UNITS | LARGE_UNITS) + r"元午令平昭\dA-Za-z]"  # that a number begins with
 NUMBERS = re.compile(
-    rf"""(?P<noon>午後)?(?P<era>{"|".join(ERAS)})?
+    rf"""(?={_FIRST})(?P<noon>午後)?(?P<era>{"|".join(ERAS)})?
          (?:(?P<digits>{_NUMBER}(?:{_UNIT}+{_NUMBER}?)*)
-            (?:[ -]?(?P<scale>{"|".join(SCALES | SCALE_SIGNS)})s?\b)?
+            (?:[ -]?(?P<scale>(?a:{"|".join(SCALES | SCALE_SIGNS)}))s?\b)?
             (?P<pm>(?=(?::\d\d)?\ ?p\.?m\b))?
           | (?P<kanji>{_KANJI}+|元(?=年)))
        | \b(?P<word>{_WORD}\b(?:[ -]{_SCALE}\b(?:[ ](?:and[ ])?{_WORD}\b)?)*|{_SCALE}\b)""",
@@ -110,8 +113,15 @@ def repetition_penalty(text: str, order: int = 8, allowance: float = 0.1) -> flo
     return -max(0.0, repeated - allowance) / (1 - allowance)
 
 
+def without_protected(text: str) -> str:
+    """The text with a blank in place of each protected span."""
+    return PROTECTED.sub(" ", text) if MARKED.search(text) else text
+
+
 def protected_spans(text: str) -> list[str]:
     """List the spans that a translation must keep verbatim; punctuation after a URL is not part of it."""
+    if not MARKED.search(text):
+        return []
     spans = (match.group() for match in PROTECTED.finditer(text))
     return [span.rstrip(".,;:!?)]'") if span.startswith("http") else span for span in spans]
 
@@ -123,11 +133,12 @@ def kanji_number(numeral: str) -> str:
     return "".join(str(DIGITS[char]) for char in numeral)
 
 
-def _numbers(text: str) -> list[tuple[frozenset[Decimal], bool]]:
+@lru_cache(maxsize=1 << 12)
+def _numbers(text: str) -> tuple[tuple[frozenset[Decimal], bool], ...]:
     """Read every number of a text: (the values it may stand for, whether it is written in digits)."""
-    text = PROTECTED.sub(" ", text).translate(FULL_WIDTH)
+    text = without_protected(text).translate(FULL_WIDTH)
     text = re.sub(r"(?<=\d)[\u00a0\u202f\u2009](?=\d{3}(?!\d))", "", text)  # 1 234 567 with fixed spaces
-    return [(_readings(match), match["digits"] is not None) for match in NUMBERS.finditer(text)]
+    return tuple((_readings(match), match["digits"] is not None) for match in NUMBERS.finditer(text))
 
 
 def _readings(match: re.Match[str]) -> frozenset[Decimal]:

@@ -94,7 +94,8 @@ def reward_command(
 ) -> None:
     """Score a store by reward components, write it to `out` (by default in place), and print the systems' means.
 
-    `reward_stage` is the folder of a run's stage reward: its preference model and its lexicon.
+    `reward_stage` is the folder of a run's stage reward: its preference model and its lexicon, and beside it the sft
+    stage, whose model translates back.
 
     Raises:
         In2xError: see `score_rewards`.
@@ -106,6 +107,7 @@ def reward_command(
     resources = Resources(
         preference=_preference(reward_stage) if "preference" in needs else None,
         lexicon=_lexicon(reward_stage) if "lexicon" in needs else None,
+        reconstructor=_reconstructor(reward_stage) if "reconstructor" in needs else None,
         embedder=_embedder(embedding_model) if "embedder" in needs else None,
         judge=_judge(endpoint, judge_model) if "judge" in needs else None,
         estimator=_estimator(estimator, python, estimator_model) if "estimator" in needs else None,
@@ -176,6 +178,12 @@ def _lexicon(stage: Path | None):
     from in2x.rewards.alignment import load_lexicon
 
     return None if stage is None else load_lexicon(stage / "lexicon.parquet")
+
+
+def _reconstructor(stage: Path | None):
+    from in2x.evaluation.reconstruction import load_reconstructor
+
+    return None if stage is None else load_reconstructor(stage.parent / "sft" / "model")
 
 
 def _embedder(path: Path | None):

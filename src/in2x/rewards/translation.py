@@ -110,14 +110,22 @@ class TranslationReward:
         for p, g in (place for reasons in unscorable.values() for place in reasons):
             unscorable_PG[p, g] = True
         composed = compose(components_PG, passed_PG, weights_P, unscorable_PG=unscorable_PG, cap=self.cap)
-        spans = self._spans(groups, passed_PG) if self.with_spans else {}
+        spans = self._spans(groups, passed_PG, weights_P) if self.with_spans else {}
         return Rewarded(composed, components_PG, failures_PG, unscorable, spans)
 
-    def _spans(self, groups: list[Group], passed_PG: np.ndarray) -> dict[str, dict[tuple[int, int], list[Span]]]:
+    def close(self) -> None:
+        """End the processes, and close the files, of what other processes answer."""
+        if self.resources.estimator is not None:
+            self.resources.estimator.close()
+        if self.resources.judge is not None:
+            self.resources.judge.close()
+
+    def _spans(self, groups, passed_PG: np.ndarray, weights_P) -> dict[str, dict[tuple[int, int], list[Span]]]:
         return {
             name: {
                 (int(p), int(g)): COMPONENTS[name].spans(groups[p], groups[p].completions[g].text)
                 for p, g in np.argwhere(passed_PG)
+                if name in weights_P[p]
             }
             for name in self.names
             if COMPONENTS[name].spans is not None

@@ -87,12 +87,15 @@ def _mismatch_weights(inputs: LossInputs, settings: LossSettings, level: str) ->
 
 
 def _held_back(inputs: LossInputs, settings: LossSettings, weights: Tensor, level: str) -> LossInputs:
-    """Inputs whose gradient is zero at the tokens of Clip-Cov, and weighted where the loss itself can't be.
+    """Inputs whose gradient is zero at the tokens of Clip-Cov, and weighted by credit, or where the loss can't be.
 
-    A loss per completion can't be weighted by token: there each token's own gradient is.
+    A loss per completion can't be weighted by token: there each token's own gradient is. Credit is gradient alone at
+    every level, so that ratios, clips and the loss that is logged are those of the completion's advantage.
     """
     if settings.covariance_control == "clip-cov":
         inputs = inputs.with_gradient_times((~inputs.high_covariance_BT).to(inputs.logprobs_BT.dtype))
+    if inputs.credit_BT is not None:
+        inputs = inputs.with_gradient_times(inputs.credit_BT)
     if weights.ndim == 2 and level != "token":
         inputs = inputs.with_gradient_times(weights)
     return inputs

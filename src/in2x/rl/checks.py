@@ -18,6 +18,9 @@ from in2x.rl.chat_templates import prompt_lengths, template_problem
 from in2x.rl.rows import ROWS
 from in2x.rl.settings import LossSettings
 
+WITH_SPANS = ("untranslated", "script")
+"""Components of the reward that tell the places which they find fault with."""
+
 if TYPE_CHECKING:
     from in2x.recipe import Recipe
     from in2x.sections import RlSection
@@ -40,11 +43,28 @@ def unread(section: RlSection) -> dict[str, str]:
     for names, read, why in checks:
         changed = [name for name in names if getattr(section, name) != type(section).model_fields[name].default]
         found |= {name: f"nothing reads it {why}" for name in changed if not read}
-    if section.old_logprobs == "sampler" and (section.generator.kind != "built-in" or section.dtype != "float32"):
-        found["old_logprobs"] = (
-            "the sampler has the trainer's log-probabilities only with generator.kind 'built-in' and dtype 'float32'"
-        )
-    return found
+    return found | _old_logprobs(section) | _credit(section, row.settings(**chosen))
+
+
+def _old_logprobs(section: RlSection) -> dict[str, str]:
+    """Why the sampler's can't stand for the trainer's."""
+    if section.old_logprobs == "trainer" or (section.generator.kind == "built-in" and section.dtype == "float32"):
+        return {}
+    why = "the sampler has the trainer's log-probabilities only with generator.kind 'built-in' and dtype 'float32'"
+    return {"old_logprobs": why}
+
+
+def _credit(section: RlSection, settings: LossSettings) -> dict[str, str]:
+    """Why credit by token can't be given."""
+    every = [section.reward_weights, *section.reward_task_weights.values()]
+    if not section.span_credit:
+        return {}
+    if not any(own.get(name) for own in every for name in WITH_SPANS):
+        return {"span_credit": f"nothing reads it unless {' or '.join(WITH_SPANS)} has a weight: they find the places"}
+    if settings.covariance_control != "none":
+        why = "it goes by token, and covariance_control chooses its tokens by the advantage of whole completions"
+        return {"span_credit": why}
+    return {}
 
 
 def recipe_problems(recipe: Recipe) -> Iterator[Problem]:

@@ -5,15 +5,16 @@ Legend: P groups drawn, refills included; G group size.
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 import polars as pl
 import torch
 
 from in2x import distributed
-from in2x.rewards.groups import Group
+from in2x.rewards.groups import Group, Span
 from in2x.rewards.translation import Rewarded
 from in2x.rl.advantages import clip_rewards, informative_groups, length_corrected
 from in2x.rl.algorithms import ALGORITHMS
@@ -27,7 +28,8 @@ class Scored:
 
     rewards_PG: finite, also where nothing could be said; components_PG: raw, NaN where a gate failed; failures_PG: the
     failed gates' reasons; unscorable_PG: completions that a component failed on; unscorable_P: why a group has fewer
-    than two others, None where it has them.
+    than two others, None where it has them; spans: (p, g) -> where components found fault, if they were asked;
+    unscorable_counts: component -> reason -> completions.
     """
 
     rewards_PG: np.ndarray
@@ -35,6 +37,8 @@ class Scored:
     failures_PG: list[list[str | None]]
     unscorable_P: list[str | None]
     unscorable_PG: np.ndarray
+    spans: dict[tuple[int, int], list[Span]] = field(default_factory=dict)
+    unscorable_counts: dict[str, dict[str, int]] = field(default_factory=dict)
 
     @property
     def passed_PG(self) -> np.ndarray:
@@ -107,6 +111,10 @@ def scored(rewarded: Rewarded) -> Scored:
         for (p, g), reason in members.items():
             unscorable_PG[p, g] = True
             reasons.setdefault(p, f"{name}: {reason}")
+    spans: dict[tuple[int, int], list[Span]] = {}
+    for places in rewarded.spans.values():
+        for place, found in places.items():
+            spans[place] = spans.get(place, []) + found
     lost_P = (~unscorable_PG).sum(axis=1) < 2
     return Scored(
         np.where(np.isfinite(rewards_PG), rewards_PG, 0.0),
@@ -114,12 +122,15 @@ def scored(rewarded: Rewarded) -> Scored:
         rewarded.failures_PG,
         [reasons.get(p) if lost_P[p] else None for p in range(len(lost_P))],
         unscorable_PG,
+        {place: found for place, found in spans.items() if found},
+        rewarded.unscorable_counts(),
     )
 
 
 def joined(parts: list[Scored]) -> Scored:
     """Several rounds as one. Rewards are relative to their own group, so they stay as they are."""
     names = dict.fromkeys(name for part in parts for name in part.components_PG)
+    starts = np.cumsum([0, *(len(part.unscorable_P) for part in parts)]).tolist()
     return Scored(
         np.concatenate([part.rewards_PG for part in parts]),
         {
@@ -131,7 +142,21 @@ def joined(parts: list[Scored]) -> Scored:
         [row for part in parts for row in part.failures_PG],
         [reason for part in parts for reason in part.unscorable_P],
         np.concatenate([part.unscorable_PG for part in parts]),
+        {
+            (start + p, g): spans
+            for start, part in zip(starts, parts, strict=False)
+            for (p, g), spans in part.spans.items()
+        },
+        _added(part.unscorable_counts for part in parts),
     )
+
+
+def _added(parts: Iterable[Mapping[str, Mapping[str, int]]]) -> dict[str, dict[str, int]]:
+    total: dict[str, Counter] = {}
+    for part in parts:
+        for name, reasons in part.items():
+            total.setdefault(name, Counter()).update(reasons)
+    return {name: dict(reasons) for name, reasons in total.items()}
 
 
 def sifted(groups: list[Group], found: Scored, section, num_refills: int) -> Drawn:

@@ -50,6 +50,7 @@ class LossInputs:
     ref_logprobs_BT: Tensor | None = None  # frozen reference
     sampling_logprobs_BT: Tensor | None = None  # as reported by the generator, whichever it is
     high_covariance_BT: Tensor | None = None  # bool: the tokens of entropy.high_covariance
+    credit_BT: Tensor | None = None  # weights of the tokens in their completion's policy term, mean 1: in2x.rl.credit
 
     def __post_init__(self) -> None:
         _check_tensors(self)
@@ -76,6 +77,7 @@ class LossInputs:
     def with_gradient_times(self, factors_BT: Tensor) -> Self:
         """The same values, but what flows back through a token's log-probability is multiplied by its factor."""
         fixed_BT = self.logprobs_BT.detach()
+        factors_BT = factors_BT.masked_fill(~self.completion_mask_BT, 0.0)
         return dataclasses.replace(self, logprobs_BT=fixed_BT + factors_BT * (self.logprobs_BT - fixed_BT))
 
 
@@ -86,6 +88,7 @@ _FLOATS = (
     "entropy_BT",
     "ref_logprobs_BT",
     "sampling_logprobs_BT",
+    "credit_BT",
 )
 _BOOLS = ("completion_mask_BT", "high_covariance_BT")
 _FLOAT_DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)

@@ -79,7 +79,8 @@ class Rollouts:
 
     input_ids, completion_mask, old_logprobs, sampling_logprobs, ref_logprobs, high_covariance: B x T, padded on the
     right; advantages: B. ref_logprobs is None where there is no reference policy, high_covariance (the tokens of
-    in2x.rl.entropy, of one mini-batch) where nothing controls them. share_prompts: rl.share_prompts.
+    in2x.rl.entropy, of one mini-batch) where nothing controls them, credit (B x T, see in2x.rl.credit) where every
+    token has its completion's advantage. share_prompts: rl.share_prompts.
     """
 
     ids: list[str]
@@ -92,6 +93,7 @@ class Rollouts:
     temperature: float
     high_covariance: torch.Tensor | None = None
     share_prompts: bool = False
+    credit: torch.Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -113,40 +115,47 @@ def collate(
     micro_batch_tokens: int,
     reference: Callable[[], AbstractContextManager] | None = None,
     share_prompts: bool = False,
+    credit: Mapping[tuple[int, int], np.ndarray] | None = None,
     old_from_sampler: bool = False,
 ) -> Rollouts:
     """Tensors of the completions that are trained on, shortest first; `trained` says so by group (P) or member (P x G).
+
+    credit: weights of the tokens of members (p, g), 1 for those that it doesn't name; None for no such tensor.
 
     The old log-probabilities are the trainer's own, or those that the sampler gave (rl.old_logprobs); those of the
     frozen reference are computed where there is one: `reference()` is a context that gives its model (in2x.rl.anchors).
     """
     trained_PG = np.broadcast_to(trained[:, None] if trained.ndim == 1 else trained, advantages_PG.shape)
     members = [
-        (group, completion, float(advantages_PG[p, g]))
+        (group, completion, float(advantages_PG[p, g]), (p, g))
         for p, group in enumerate(groups)
         for g, completion in enumerate(group.completions)
         if trained_PG[p, g]
     ]
     members.sort(key=lambda member: len(member[0].prompt_ids) + len(member[1].token_ids))
-    longest = max((len(group.prompt_ids) + len(c.token_ids) for group, c, _ in members), default=1)
+    longest = max((len(group.prompt_ids) + len(c.token_ids) for group, c, *_ in members), default=1)
     input_ids_BT = torch.full((len(members), longest), pad_token_id)
     sampling_BT = torch.zeros(input_ids_BT.shape)
     mask_BT = torch.zeros(input_ids_BT.shape, dtype=torch.bool)
-    for row, (group, completion, _) in enumerate(members):
+    credit_BT = None if credit is None else torch.ones(input_ids_BT.shape)
+    for row, (group, completion, _, place) in enumerate(members):
         begin, end = len(group.prompt_ids), len(group.prompt_ids) + len(completion.token_ids)
         input_ids_BT[row, :end] = torch.tensor(group.prompt_ids + completion.token_ids)
         mask_BT[row, begin:end] = True
         sampling_BT[row, begin:end] = torch.tensor(completion.sampling_logprobs)
+        if credit and place in credit:
+            credit_BT[row, begin:end] = torch.from_numpy(credit[place])
     rollouts = Rollouts(
-        [group.id for group, _, _ in members],
+        [group.id for group, *_ in members],
         input_ids_BT,
         mask_BT,
         torch.zeros(mask_BT.shape),
         sampling_BT,
         None if reference is None else torch.zeros(mask_BT.shape),
-        torch.tensor([advantage for _, _, advantage in members]),
+        torch.tensor([advantage for _, _, advantage, _ in members]),
         temperature,
         share_prompts=share_prompts,
+        credit=credit_BT,
     )
     if old_from_sampler:
         rollouts.old_logprobs.copy_(sampling_BT)
@@ -235,6 +244,7 @@ def policy_loss(algorithm, settings):
                 entropy_BT=entropy_BT,
                 ref_logprobs_BT=batch.get("ref_logprobs"),
                 high_covariance_BT=batch.get("high_covariance"),
+                credit_BT=batch.get("credit"),
                 sampling_logprobs_BT=batch["sampling_logprobs"],
                 num_completions=batch["num_completions"],
                 num_tokens=batch["num_tokens"],
@@ -261,7 +271,7 @@ def _columns(rollouts: Rollouts, rows: torch.Tensor) -> dict[str, torch.Tensor]:
     """The tensors of some rows, without the columns that are padding in all of them."""
     width = int(_lengths(rollouts, rows).max())
     names = ["input_ids", "completion_mask", "old_logprobs", "sampling_logprobs"]
-    names += [name for name in ("ref_logprobs", "high_covariance") if getattr(rollouts, name) is not None]
+    names += [name for name in ("ref_logprobs", "high_covariance", "credit") if getattr(rollouts, name) is not None]
     tensors = {name: getattr(rollouts, name)[rows, :width] for name in names}
     return tensors | {"advantages": rollouts.advantages[rows]}
 

@@ -29,10 +29,12 @@ from in2x.generators import Generator, make_generator
 from in2x.model.fused import use_fused
 from in2x.model.loading import load_model, load_tokenizer, on_device, save_model
 from in2x.rewards.build import build_reward
+from in2x.rewards.translation import TranslationReward
 from in2x.rl.alarms import Alarmed, alarms, evidence
 from in2x.rl.algorithms import ALGORITHMS
 from in2x.rl.anchors import SftAnchor, reference_of, sft_anchor
 from in2x.rl.checks import refuse_long_prompts, unread
+from in2x.rl.credit import credit, credit_measures
 from in2x.rl.draw import advantages, draw, temperature
 from in2x.rl.entropy import next_coefficient
 from in2x.rl.history import History
@@ -46,6 +48,7 @@ from in2x.rl.window import Window, Windows, rest
 from in2x.sections import RlSection
 from in2x.training.checkpoints import last
 from in2x.training.loop import Loop
+from in2x.training.measures import measures_in_chat
 from in2x.training.metrics import console, progress_bar
 from in2x.training.schedule import learning_rate
 
@@ -59,7 +62,7 @@ class Run:
     loop: Loop
     tokenizer: object
     prompts: Prompts
-    reward: Callable
+    reward: TranslationReward
     reference: Callable | None
     sft: SftAnchor | None
     history: History
@@ -74,6 +77,15 @@ class Run:
 
 def run(section: RlSection, folder: Path, inputs: Mapping[str, Path]) -> dict:
     this = start(section, folder, inputs)
+    try:
+        return train(this, inputs)
+    finally:
+        this.reward.close()
+
+
+def train(this: Run, inputs: Mapping[str, Path]) -> dict:
+    """Take the batches that are left, save the model; returns the results of the stage."""
+    section, folder = this.section, this.folder
     loop, done = this.loop, this.loop.step // this.updates_per_batch
     places = range(1, section.keep_checkpoints + 1)
     keep_at = {round(place * section.num_batches / section.keep_checkpoints) for place in places}
@@ -101,6 +113,7 @@ def run(section: RlSection, folder: Path, inputs: Mapping[str, Path]) -> dict:
         "num_prompts": len(this.prompts.table),
         "num_batches_with_alarms": sum("alarms" in measured for measured in batches),
         "examples": examples(read_rollouts(folder)),
+        "measures": measures_in_chat(loop.model, this.tokenizer, inputs["corpus"], section.measures, section.seed),
     }
 
 
@@ -163,6 +176,7 @@ def make_window(this: Run, batch: int) -> Window:
         lambda prompts, first_key: sample(prompts, first_key=first_key), this.reward, this.prompts, section, batch
     )
     advantages_PG = advantages(drawn, section)
+    weights = credit(drawn, advantages_PG, this.tokenizer, section.span_credit) if section.span_credit else None
     with loop.precision():  # as in the updates, or the ratios would start away from 1
         rollouts = collate(
             drawn.groups,
@@ -174,10 +188,12 @@ def make_window(this: Run, batch: int) -> Window:
             section.micro_batch_tokens,
             this.reference,
             this.share_prompts,
+            weights,
             section.old_logprobs == "sampler",
         )
     write_parquet(rollout_table(drawn, advantages_PG, batch + 1), batch_file(this.folder, batch + 1))
-    window = Window(batch, rollouts, batch_measures(drawn, section, now))
+    measured = batch_measures(drawn, section, now) | ({} if weights is None else credit_measures(drawn, weights))
+    window = Window(batch, rollouts, measured)
     this.windows.save(window)
     return window
 

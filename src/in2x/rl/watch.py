@@ -3,6 +3,7 @@
 Legend: P groups drawn, refills included; G group size.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -12,6 +13,7 @@ from in2x.rl.measures import importance_spread
 from in2x.rl.spread import stds_P
 
 STABILITY_BATCHES = 10
+REASONS_LOGGED = 5
 
 
 def batch_measures(drawn: Drawn, section, temperature: float) -> dict[str, float]:
@@ -40,6 +42,7 @@ def batch_measures(drawn: Drawn, section, temperature: float) -> dict[str, float
         "refills": drawn.num_refills,
         "unscorable_fraction": float(np.mean(lost)),
         "unscorable_completions": int(drawn.scored.unscorable_PG.sum()),
+        **_unscorable(drawn.scored.unscorable_counts),
         "completion_tokens": float(np.mean([len(completion.token_ids) for completion in completions])),
         "truncated_fraction": float(np.mean([not completion.finished for completion in completions])),
         "temperature": temperature,
@@ -74,6 +77,17 @@ def stability(batches: Sequence[Mapping[str, float]], measured: Mapping[str, flo
 def _gates(failures_PG: list[list[str | None]], number: int) -> dict[str, float]:
     gates = [reason.split(":")[0] for row in failures_PG for reason in row if reason]
     return {f"gate/{gate}": gates.count(gate) / number for gate in sorted(set(gates))}
+
+
+def _unscorable(counts: Mapping[str, Mapping[str, int]]) -> dict:
+    """Completions that each component failed on, and why: the commonest reasons of each."""
+    reasons = [
+        {"component": name, "reason": reason, "completions": number}
+        for name, own in counts.items()
+        for reason, number in Counter(own).most_common(REASONS_LOGGED)
+    ]
+    numbers = {f"unscorable/{name}": sum(own.values()) for name, own in counts.items()}
+    return numbers | ({"unscorable_reasons": reasons} if reasons else {})
 
 
 def _wrong_language(drawn: Drawn) -> dict[str, float]:

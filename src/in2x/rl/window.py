@@ -17,7 +17,7 @@ from in2x.artifacts import In2xError, atomic
 from in2x.rl.rollouts import Rollouts
 
 TENSORS = (
-    "input_ids", "completion_mask", "old_logprobs", "sampling_logprobs", "ref_logprobs", "advantages",
+    "input_ids", "completion_mask", "old_logprobs", "sampling_logprobs", "ref_logprobs", "advantages", "credit",
 )  # fmt: skip
 FIELDS = ("ids", "temperature", "share_prompts")
 

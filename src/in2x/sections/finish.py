@@ -5,7 +5,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from in2x.sections.common import Count, Fraction, Positive, StageSection
+from in2x.sections.common import Count, Fraction, NotNegative, Positive, StageSection
+from in2x.sections.pretrain import Measures
 
 
 class MergeSection(StageSection):
@@ -16,6 +17,8 @@ class MergeSection(StageSection):
     """OBIM: fractions of every tensor that each checkpoint may claim; what none claims falls back to SFT."""
     num_saliency_segments: Count = 256
     num_dev: Count = 500
+    measures: Measures = Measures(by_domain=False)
+    """Of the merged model, as after SFT."""
     max_completion_tokens: Count = 64
     batch_size: Count = 256
 
@@ -39,6 +42,11 @@ class TranslateSection(StageSection):
     num_pseudo_references: Count = 16
     """Samples of that model."""
     pseudo_reference_temperature: Positive = 0.7
+    reconstruction_weight: NotNegative = 0.0
+    """Points of the expected utility (chrF: of 100) that a nat per token of the source's log-likelihood is worth, by
+    the sft stage's model translating back (in2x.evaluation.reconstruction). 0 is off."""
+    reconstruction_keep: Count = 8
+    """Candidates of highest expected utility that are translated back."""
     plugin: str | None = None
     """The neural metric that is the utility: comet, metricx, or the path of a script (in2x.evaluation.plugins)."""
     plugin_python: Path | None = None

@@ -5,10 +5,9 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from in2x.sections.common import Count, Fraction, Positive, Schedule, Section
+from in2x.sections.common import Count, Fraction, NotNegative, Positive, Schedule, Section
+from in2x.sections.pretrain import Measures
 from in2x.sections.training import Training
-
-NotNegative = Annotated[float, Field(ge=0)]
 
 
 class Bounds(Section):
@@ -97,7 +96,7 @@ class RlSection(Training):
     """Which prompts are drawn next, see in2x.rl.prompts."""
     start_competence: Annotated[float, Field(gt=0, le=1)] = 0.25
     """Of "easy-to-hard": the easiest share of the prompts that it begins with."""
-    max_refills: Annotated[int, Field(ge=0)] = 0
+    max_refills: Annotated[int, Field(ge=0)] = 2
     """Times that a batch draws fresh prompts for its groups that teach nothing, or could not be rewarded."""
     start_temperature: Positive = 1.0
     end_temperature: Positive = 0.7
@@ -129,8 +128,9 @@ class RlSection(Training):
     """The components whose gains are capped."""
     reward_expected_length: Literal["reference", "source"] = "reference"
     """What the component relative_length is relative to: the reference, or what the source's length lets expect."""
-    reward_preference_dtype: Literal["float32", "bfloat16"] = "float32"
-    """Arithmetic of the preference model where it scores rollouts; bfloat16 takes less than half of the time."""
+    reward_preference_dtype: Literal["auto", "float32", "bfloat16"] = "float32"
+    """Arithmetic of the preference model where it scores rollouts. "auto" is bfloat16 where the machine multiplies it
+    itself, as for dtype: about twice as fast, and what it changes is measured in docs/rewards.md."""
     reward_embedding_model: Path | None = None
     """Folder of the model whose hidden states the component embedding compares, such as the policy's base."""
     reward_judge_url: str = ""
@@ -153,6 +153,9 @@ class RlSection(Training):
     """-1 for a metric of which less is better, such as MetricX."""
     reward_clip: tuple[float, float] | None = None
     """Rewards are kept within; in units of the rewards, which are sums of standardised components."""
+    span_credit: Fraction = 0.0
+    """Share of a completion's blame that its tokens take alone which a component found fault with, and of its praise
+    that they lose (docs/rl.md); 0 is off."""
     length_corrected: bool = False
     """Divide rewards by the completions' tokens; in translation that pays for omission."""
     advantage: (
@@ -206,6 +209,8 @@ class RlSection(Training):
     dev_every_batches: Annotated[int, Field(ge=0)] = 10
     """Translate `num_dev` development segments so often, for the log; 0 is never."""
     num_dev: Count = 200
+    measures: Measures = Measures(by_domain=False)
+    """Measured once, after training, as after SFT."""
     keep_checkpoints: Count = 2
     """Snapshots kept for merging, evenly spaced, the last one included."""
 

@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 import torch
 
-from in2x.model.logprobs import token_nats
+from in2x.model.logprobs import summed_nats
 from in2x.training.batches import micro_batches
 from in2x.training.packing import Rows
 
@@ -57,11 +57,10 @@ def grouped_loss(num_loss_tokens: int, names: Sequence[Names], temperature: floa
     """`next_token_loss` that also reports the sums of each group under its names, as "loss/<name>"."""
 
     def loss(model, batch):
-        nats_N = token_nats(model, batch, temperature)
-        total = nats_N.sum()
+        total, nats_N = summed_nats(model, batch, temperature)
         sums = {"loss": (float(total.detach()), len(nats_N))}
         groups_N = batch["groups"][batch["loss_mask"]].to(nats_N.device)
-        return total / num_loss_tokens, sums | sums_by_name(nats_N.detach(), groups_N, names)
+        return total / num_loss_tokens, sums | sums_by_name(nats_N, groups_N, names)
 
     return loss
 

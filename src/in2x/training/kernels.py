@@ -4,6 +4,7 @@ import torch
 from torch import nn
 
 from in2x.artifacts import In2xError
+from in2x.model.fused import use_fused
 from in2x.training.sharding import layers_of
 
 
@@ -19,7 +20,8 @@ def prepare_model(model: nn.Module, settings) -> nn.Module:
         _recompute(model)
     if settings.liger:
         _apply_liger(model)
-    return model
+        return model
+    return use_fused(model)
 
 
 def _recompute(model: nn.Module) -> None:

@@ -11,6 +11,7 @@ of one process, up to the order of summation.
 
 import json
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
@@ -235,6 +236,9 @@ class Loop:
             if self._stop_signal == number:
                 raise KeyboardInterrupt
             self._stop_signal = number
+            if distributed.is_main():
+                print("  stopping after the step in flight, or what is between two; once more to stop at once",
+                      file=sys.stderr, flush=True)  # fmt: skip
 
         before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
         try:

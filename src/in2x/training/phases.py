@@ -38,11 +38,26 @@ class Data:
 
 
 def load_data(corpus: Path, lexicon: Path | None = None) -> Data:
-    pairs = pl.read_parquet(corpus / "pairs.parquet")
-    pair = read_json(corpus / "manifest.json")["section"]["pair"]
-    texts = pl.read_parquet(corpus / "text.parquet")
+    """All that the phases draw from and are measured on; of the texts, those in the pair's languages."""
+    pair = _pair(corpus)
     words = read_lexicon(lexicon, pair) if lexicon else None
-    return Data(pairs.filter(split="train"), pairs.filter(split="dev"), texts, pair, words)
+    texts = pl.scan_parquet(corpus / "text.parquet").filter(pl.col("language").is_in(pair.split("-"))).collect()
+    return Data(_pairs(corpus, "train"), _pairs(corpus, "dev"), texts, pair, words)
+
+
+def load_held_out(corpus: Path) -> Data:
+    """The development set alone."""
+    dev = _pairs(corpus, "dev")
+    texts = pl.scan_parquet(corpus / "text.parquet").head(0).collect()
+    return Data(dev.clear(), dev, texts, _pair(corpus))
+
+
+def _pair(corpus: Path) -> str:
+    return read_json(corpus / "manifest.json")["section"]["pair"]
+
+
+def _pairs(corpus: Path, split: str) -> pl.DataFrame:
+    return pl.scan_parquet(corpus / "pairs.parquet").filter(split=split).collect()
 
 
 def make_mixture(model, phase: Phase, section: PretrainSection, data: Data, tokenizer, folder: Path):

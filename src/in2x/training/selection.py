@@ -13,6 +13,7 @@ import torch
 
 from in2x.model.logprobs import token_nats
 from in2x.training.batches import micro_batches
+from in2x.training.metrics import progress_bar
 from in2x.training.packing import owners, pack
 from in2x.training.streams import Stream
 
@@ -49,10 +50,12 @@ def document_nats(model, stream: Stream, context_tokens: int, micro_batch_tokens
     owners_NT = owners(rows)
     totals, counts = np.zeros(len(documents)), np.zeros(len(documents))
     start = 0
-    for batch in micro_batches(rows, micro_batch_tokens):
-        end = start + len(batch["input_ids"])
-        owner = owners_NT[start:end][batch["loss_mask"].numpy()]
-        np.add.at(totals, owner, token_nats(model, batch).cpu().numpy())
-        np.add.at(counts, owner, 1)
-        start = end
+    with progress_bar("scoring documents", len(rows)) as bar:
+        for batch in micro_batches(rows, micro_batch_tokens):
+            end = start + len(batch["input_ids"])
+            owner = owners_NT[start:end][batch["loss_mask"].numpy()]
+            np.add.at(totals, owner, token_nats(model, batch).cpu().numpy())
+            np.add.at(counts, owner, 1)
+            bar.advance(end - start)
+            start = end
     return totals / np.maximum(counts, 1)

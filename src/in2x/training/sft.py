@@ -14,9 +14,7 @@ import polars as pl
 import torch
 
 from in2x.artifacts import In2xError
-from in2x.decoding.translate import translate_greedy
 from in2x.evaluation.perplexity import mean_nats
-from in2x.evaluation.retention import Sizes, measure
 from in2x.instruct.prompts import translation_prompt
 from in2x.model.isolation import refuse_leaks
 from in2x.model.loading import load_model, load_tokenizer, on_device, save_model
@@ -25,10 +23,11 @@ from in2x.training.early_stop import EarlyStopping
 from in2x.training.groups import batches_with_groups, grouped_loss
 from in2x.training.instructions import instruction_documents, kept_documents, key_of
 from in2x.training.loop import Loop
+from in2x.training.measures import measures_in_chat
 from in2x.training.metrics import progress_bar
 from in2x.training.neftune import noisy
 from in2x.training.packing import Document, Rows, pack
-from in2x.training.phases import Data, load_data, make_held_out
+from in2x.training.phases import Data, load_held_out
 from in2x.training.schedule import learning_rate
 
 
@@ -44,7 +43,7 @@ def run(section: SftSection, folder: Path, inputs: Mapping[str, Path]) -> dict:
     )
     epochs = by_epoch(instructions["epoch"], documents)
     steps, num_left_out = _steps(epochs, section, tokenizer.pad_token_id, file)
-    data = load_data(inputs["corpus"])
+    data = load_held_out(inputs["corpus"])
     loop = Loop(model, section, learning_rate(section, len(steps)), len(steps), folder, tokenizer)
     stopping = EarlyStopping(section.early_stop, loop, tokenizer, data, folder) if section.early_stop else None
     _train(loop, section, steps, tasks, stopping)
@@ -56,7 +55,9 @@ def run(section: SftSection, folder: Path, inputs: Mapping[str, Path]) -> dict:
         "num_response_tokens": loop.tokens,
         "num_left_out": num_left_out,
         "dev_loss": _dev_loss(final, tokenizer, data, section),
-        "measures": _measures(final, tokenizer, data, section),
+        "measures": measures_in_chat(
+            final, tokenizer, data, section.measures, section.seed, section.context_tokens, section.micro_batch_tokens
+        ),
     }
 
 
@@ -128,15 +129,3 @@ def _dev_loss(model, tokenizer, data: Data, section: SftSection) -> float:
         section.micro_batch_tokens,
         tokenizer.pad_token_id,
     )
-
-
-def _measures(model, tokenizer, data: Data, section: SftSection) -> dict:
-    """The measures of pre-training, the translations asked for in the chat template."""
-    held_out = make_held_out(data, tokenizer, section.seed)
-    sizes = Sizes(section.context_tokens, section.context_tokens, section.micro_batch_tokens)
-    most = section.measures.max_completion_tokens
-
-    def translate(texts, direction):
-        return translate_greedy(model, tokenizer, texts, direction.split("-")[1], max_completion_tokens=most)
-
-    return measure(model, tokenizer, held_out, section.measures, sizes, translate)

@@ -20,13 +20,13 @@ from in2x.training.packing import Document
 class Stream:
     """Documents of one stream: ids, token arrays, and the number of each document's group (in2x.training.groups)."""
 
-    ids: list[str]
+    ids: Sequence[str]
     token_ids: Sequence[np.ndarray]
     groups: np.ndarray | None = None
 
     def shuffled(self, rng: np.random.Generator) -> Iterator[int]:
         """Indices of documents for ever: every epoch is another permutation."""
-        if not self.ids:
+        if not len(self.ids):
             raise ValueError("a stream without documents can't be drawn from")
         while True:
             yield from rng.permutation(len(self.ids)).tolist()
@@ -71,10 +71,11 @@ class TokenizedTexts(Sequence):
     """Token arrays of texts, each closed by the end-of-text token, made when they are asked for.
 
     A phase draws a small part of a large stream: tokenising it all first would take longer than a short phase.
+    The texts stay a column of polars: as Python's strings they would be in memory a second time.
     A control token in a text is plain text.
     """
 
-    def __init__(self, texts: list[str], tokenizer, end_id: int):
+    def __init__(self, texts: Sequence[str], tokenizer, end_id: int):
         self.texts, self.end_id = texts, end_id
         self.backend = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
         self.backend.encode_special_tokens = True
@@ -91,4 +92,4 @@ class TokenizedTexts(Sequence):
 
 def tokenize(frame: pl.DataFrame, tokenizer, end_id: int, groups: np.ndarray | None = None) -> Stream:
     """The stream of a frame's documents (columns id, text), whose groups have these numbers."""
-    return Stream(frame["id"].to_list(), TokenizedTexts(frame["text"].to_list(), tokenizer, end_id), groups)
+    return Stream(frame["id"], TokenizedTexts(frame["text"], tokenizer, end_id), groups)

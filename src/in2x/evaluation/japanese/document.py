@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
 
-from in2x.rewards.rules import PROTECTED
+from in2x.rewards.rules import MARKED, PROTECTED
 
 Severity = Literal["note", "minor", "major"]
 BRACKETS = dict(zip("「『（(【〈《〔［“", "」』）)】〉》〕］”", strict=True))
@@ -102,12 +102,14 @@ def words(text: str) -> frozenset[str]:
 @lru_cache(maxsize=1 << 12)
 def prose(text: str) -> str:
     """The text with code, URLs, placeholders and tags blanked out; offsets stay."""
-    return blank(text, CODE, PROTECTED)
+    return blank(text, CODE, PROTECTED) if "`" in text or MARKED.search(text) else text
 
 
 @lru_cache(maxsize=1 << 12)
 def bracket_pairs(text: str) -> tuple[tuple[int, int], ...]:
     """Positions of matched outermost brackets and quotation marks, (open, close); the unmatched are ignored."""
+    if BRACKETS.keys().isdisjoint(text):
+        return ()
     stack, pairs = [], []
     for position, char in enumerate(text):
         if char in BRACKETS:
@@ -131,7 +133,7 @@ def without_quotes(text: str) -> str:
 @lru_cache(maxsize=1 << 12)
 def _spans(segment: str) -> tuple[tuple[int, int, bool], ...]:
     """(start, end, closed) of the sentences of one segment."""
-    visible = blank(segment, CODE, PROTECTED)
+    visible = prose(segment)
     found, offset = [], 0
     for line in segment.splitlines(keepends=True):
         shown = visible[offset : offset + len(line)]

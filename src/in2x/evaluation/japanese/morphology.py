@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import re
 import threading
-from dataclasses import dataclass
 from functools import cache, lru_cache
+from typing import NamedTuple
 
 from in2x.artifacts import In2xError
 
@@ -18,8 +18,7 @@ NUM_FEATURES = 8  # part of speech in four levels, conjugation type, conjugation
 UNREADABLE = re.compile("[\0\n\r\ud800-\udfff]")  # MeCab stops at the first three and cannot be given the others
 
 
-@dataclass(frozen=True, slots=True)
-class Morpheme:
+class Morpheme(NamedTuple):
     """One morpheme with its place in the text.
 
     Example: "行っ" in "本へ行った" is

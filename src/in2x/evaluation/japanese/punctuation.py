@@ -28,6 +28,7 @@ LATIN_ELLIPSIS = re.compile(rf"(?<=[{JAPANESE}、])(?:\.\.+|。。。+|・・+|�
 LATIN_DASH = re.compile(rf"(?<={_J})\s?(?:--+|(?<!—)—(?!—)|–)\s?(?={_J})")
 SPACE = re.compile(rf"(?<=[ぁ-ゖ、。]) +(?=[{JAPANESE}、。])|(?<={_J}) +(?=[ぁ-ゖ、。])")
 NUMBER_BEFORE = re.compile(r"(?:(?<![0-9０-９])[0-9０-９]{1,2}|(?<![A-Za-z])[A-Za-z])$")  # 1) of a list
+MARKS = frozenset(BRACKETS) | frozenset(CLOSING)
 MIN_PROSE_CHARS = 8
 
 
@@ -112,6 +113,8 @@ def unbalanced_brackets(segments: Sequence[str], sources: Sequence[str] | None =
     stack: list[tuple[str, int, int]] = []
     found = []
     for number, segment in enumerate(segments):
+        if MARKS.isdisjoint(segment):
+            continue
         shown = blank(prose(segment), FACE).replace("(", "（").replace(")", "）")
         for place, char in enumerate(shown):
             if char in BRACKETS and char != "“":

@@ -66,7 +66,7 @@ def score_rows(
     advance(len(distinct) - len(missing))
     signature, failed = known.get(_key(metric, model, None), ""), 0
     if missing or not signature:
-        with _process(metric, python, model, batch_size) as worker:
+        with running(metric, python, model, batch_size) as worker:
             signature = worker.signature
             if worker.needs_reference and any(not row.reference for row in missing):
                 raise In2xError(f"{metric} with {model} reads references, and some segments have none")
@@ -139,7 +139,12 @@ class Worker:
 
 
 @contextmanager
-def _process(metric: str, python: Path, model: str, batch_size: int) -> Iterator[Worker]:
+def running(metric: str, python: Path, model: str, batch_size: int) -> Iterator[Worker]:
+    """The metric's process, which has said that it is ready; it ends with the context.
+
+    Raises:
+        In2xError: an unknown metric, or its Python can't be started.
+    """
     import tempfile
 
     script = Path(__file__).with_name(SCRIPTS[metric]) if metric in SCRIPTS else Path(metric)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from in2x.report.folders import Run
 from in2x.report.markup import Html, element, fixed, fold, join, number, percent, table
 from in2x.report.plots import Line, line_chart
 
@@ -12,12 +13,12 @@ Row = tuple[str, Mapping[str, Any]]
 KINDS = (
     ("by_domain", "perplexity", "Perplexity by domain", number),
     ("quality", "perplexity", "Perplexity of the best-written half", number),
-    ("few_shot", "chrF2", "Translation from examples", lambda value: fixed(value, 1)),
+    ("few_shot", "chrF2", "Translation of held-out text", lambda value: fixed(value, 1)),
     ("round_trip", "chrF2", "There and back: the text against its back-translation", lambda value: fixed(value, 1)),
 )
 
 
-def measures(rows: Sequence[Row]) -> Html | None:
+def measures(rows: Sequence[Row], title: str = "What each phase was for") -> Html | None:
     """`rows`: name and measures of the base and of every phase, in order; None where nothing was measured."""
     rows = [(name, found) for name, found in rows if found]
     if not rows:
@@ -26,7 +27,7 @@ def measures(rows: Sequence[Row]) -> Html | None:
     charts = [chart for chart in (_positions(rows), *_retrieval(rows)) if chart]
     parts.append(element("div", *charts, class_="charts two") if charts else None)
     found = [part for part in parts if part]
-    return join([element("h3", "What each phase was for"), *found]) if found else None
+    return join([element("h3", title), *found]) if found else None
 
 
 def forgetting(base: Mapping[str, Any], phases: Sequence[Row], hub: str) -> Html | None:
@@ -75,10 +76,17 @@ def _retrieval(rows: Sequence[Row]) -> list[Html]:
     return charts
 
 
-def after_training(found: Mapping[str, Any]) -> Html | None:
-    """The same of a stage that is measured once, folded."""
-    shown = measures([("after", found)]) if found else None
-    return fold("Translation and alignment on held-out text", shown) if shown else None
+def after_training(found: Mapping[str, Any], base: Mapping[str, Any]) -> Html | None:
+    """The same of a stage that is measured once, folded, below its forgetting; `base`: perplexities of the base."""
+    line = forgetting(base, [("after", found.get("perplexity") or {})], next(iter(base), ""))
+    title = "Translation and alignment on held-out text"
+    shown = measures([("after", found)], title) if found else None
+    return join([line, fold(title, shown) if shown else None])
+
+
+def base_perplexity(run: Run) -> Mapping[str, Any]:
+    """Of the model that pre-training began with; of one from random weights there is none."""
+    return run["pretrain"].results.get("base_perplexity") or {}
 
 
 def _line(name: str, values: Sequence[Any]) -> Line:

@@ -25,6 +25,7 @@ def render(run: Run) -> Html:
         _caption(scores),
         element("div", *charts, class_="charts two"),
         _comparisons(run["evaluate"].records("comparisons.json")),
+        _by_difficulty(run["evaluate"].records("by_difficulty.json")),
     ])  # fmt: skip
 
 
@@ -130,6 +131,28 @@ def _comparison(row: Mapping[str, Any]) -> list[Any]:
         interval,
         _p_value(row.get("p_value")),
     ]
+
+
+def _by_difficulty(rows: list[Mapping[str, Any]]) -> Html | None:
+    """The last system's scores by class of the source."""
+    if not rows:
+        return None
+    last = _systems(rows)[-1]
+    own = [row for row in rows if row.get("system") == last]
+    columns = [(metric, decoding) for metric in _metrics(own) for decoding in _decodings(own)]
+    head = ["Source", "Segments", *(join([m, element("small", systems.decoding_name(d))]) for m, d in columns)]
+    body = []
+    for name in dict.fromkeys(str(row.get("difficulty")) for row in own):
+        cells = [row for row in own if row.get("difficulty") == name]
+        found = (systems.find(cells, last, decoding, metric) for metric, decoding in columns)
+        body.append(
+            [name.replace("-", " "), number(cells[0].get("num_segments")), *(_score_cell(score) for score in found)]
+        )
+    said = f"{systems.display(last)}, by how long the source is and how rare its words are in the corpus."
+    return join([
+        element("h3", "By difficulty of the source"),
+        table(head, body, range(1, len(head)), "Scores by difficulty"), note(said),
+    ])  # fmt: skip
 
 
 def _decoding(name: Any) -> Html:

@@ -21,9 +21,11 @@ from in2x.report.markup import (
     table,
     words,
 )
+from in2x.report.parts.measures import after_training, base_perplexity
 from in2x.report.parts.rollouts import browser
 
 MAX_ALARMS = 20
+MAX_REASONS = 20
 
 
 def render(run: Run) -> Html:
@@ -42,7 +44,9 @@ def render(run: Run) -> Html:
     return join([
         facts((name, value) for name, value in figures if value not in (None, "–")),
         note(said) if said else None,
+        after_training(results.get("measures") or {}, base_perplexity(run)),
         _alarms(log),
+        _unscorable(log),
         curves("rl", log) or note("No steps were logged."),
         browser(stage.folder, _updates(section)) or _examples(results.get("examples") or []),
     ])  # fmt: skip
@@ -69,6 +73,21 @@ def _alarms(log: list[Mapping[str, Any]]) -> Html | None:
     return join(
         [element("h3", "Alarms"), note(f"Batches with an alarm: {said}."), fold(f"The last {len(rows)}", shown)]
     )
+
+
+def _unscorable(log: list[Mapping[str, Any]]) -> Html | None:
+    """Return which components of the reward failed on completions, and why; in most runs none did."""
+    counts: dict[tuple[str, str], int] = {}
+    for told in (told for row in log for told in _list(row.get("unscorable_reasons"))):
+        place = str(told.get("component")), str(told.get("reason"))
+        counts[place] = counts.get(place, 0) + told.get("completions", 0)
+    if not counts:
+        return None
+    most = sorted(counts.items(), key=lambda item: -item[1])[:MAX_REASONS]
+    rows = [[words(component), reason, number(count)] for (component, reason), count in most]
+    said = note("They have no reward, and are left out of their groups; a component's failure is never a score of 0.")
+    head = ["Component", "Why it gave no score", "Completions"]
+    return join([element("h3", "Completions that could not be scored"), table(head, rows, [2], "By reason"), said])
 
 
 def _list(value: Any) -> list:

@@ -25,7 +25,7 @@ from in2x.report.markup import (
     words,
 )
 from in2x.report.parts.losses import loss_charts, without_losses
-from in2x.report.parts.measures import after_training, forgetting, measures
+from in2x.report.parts.measures import after_training, base_perplexity, forgetting, measures
 from in2x.report.plots import Line, line_chart
 
 TEXTS = {"en": "English", "ja": "Japanese", "zh": "Chinese", "pairs": "bilingual"}
@@ -125,7 +125,7 @@ def sft(run: Run) -> Html:
     metrics = list(stage.metrics())
     return join([
         results_facts(stage.results),
-        after_training(stage.results.get("measures") or {}),
+        after_training(stage.results.get("measures") or {}, base_perplexity(run)),
         curves("sft", without_losses(metrics)) or note("No steps were logged."),
         loss_charts(metrics),
     ])  # fmt: skip
@@ -151,8 +151,9 @@ def merge(run: Run) -> Html:
     if not rows:
         return note("No candidates were written.")
     head = ["Candidate", "Settings", "chrF2, dev"]
+    measured = after_training(results.get("measures") or {}, base_perplexity(run))
     chart = dot_chart("Candidates", "chrF2 on the development set; filled: chosen", dots)
-    return join([table(head, rows, (2,), "Candidates"), element("div", chart, class_="charts two")])
+    return join([table(head, rows, (2,), "Candidates"), element("div", chart, class_="charts two"), measured])
 
 
 def _settings(candidate: Mapping[str, Any]) -> str:

@@ -13,10 +13,24 @@ NUM_OPEN = 10  # segments shown at once; the others are folded
 
 
 def render(run: Run, max_samples: int) -> Html:
-    samples = [s for s in run["evaluate"].records("samples.json") if isinstance(s.get("hypotheses"), Mapping)]
-    if not samples:
+    drawn = _listing(run["evaluate"].records("samples.json")[:max_samples])
+    if drawn is None:
         return note("No samples were written.")
-    shown = samples[:max_samples]
+    easy = _listing(run["evaluate"].records("easy_samples.json")[:max_samples])
+    parts = [note("Segments of the test set, drawn at random."), drawn]
+    if easy is not None:
+        parts += [
+            element("h3", "Simple sentences"),
+            note("Drawn at random among the easiest fifth: short, of common words, by the source alone."), easy,
+        ]  # fmt: skip
+    return join(parts)
+
+
+def _listing(samples: list[Mapping[str, Any]]) -> Html | None:
+    """Segments in a table, the later ones folded; None where there are none."""
+    shown = [sample for sample in samples if isinstance(sample.get("hypotheses"), Mapping)]
+    if not shown:
+        return None
     names = systems.ordered(systems.split_name(n)[0] for sample in shown for n in sample["hypotheses"])
     known = [name for name in names if name.split("/")[0] in systems.ORDER] or names
     first, last = known[0], known[-1]
@@ -29,7 +43,7 @@ def render(run: Run, max_samples: int) -> Html:
         if some
     ]
     rest = fold(f"{len(shown) - NUM_OPEN} more segments", tables[1]) if len(tables) > 1 else None
-    return join([note(f"{len(shown)} segments of the test set."), tables[0], rest])
+    return join([tables[0], rest])
 
 
 def _sample(sample: Mapping[str, Any], first: str, last: str, head: list[str]) -> Html:
