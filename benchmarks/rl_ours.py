@@ -125,7 +125,15 @@ def rl_step(task: dict, loop, tokenizer, prompts: list[list[int]], watch: Stopwa
     with watch.phase("old log-probs"):
         trained = np.ones(len(groups), bool)
         rollouts = collate(
-            groups, advantages_PG, trained, loop.model, tokenizer.pad_token_id, 1.0, micro, share_prompts=True
+            groups,
+            advantages_PG,
+            trained,
+            loop.model,
+            tokenizer.pad_token_id,
+            1.0,
+            micro,
+            share_prompts=True,
+            old_from_sampler=task.get("old_logprobs") == "sampler",
         )
     algorithm = ALGORITHMS[task["algorithm"]]
     loss = watch.timed("forward", policy_loss(algorithm, algorithm.settings()))

@@ -9,8 +9,9 @@ alternate, and the first rollout batch of each is not timed. The model of an sft
 completions; the base model hardly ever does, and then all are as long as the limit. Both stop at the end token, so
 lengths differ by chance: what is compared is the time for a completion token. Ours trains `tic-grpo` (with the entropy
 bonus), TRL its default loss. The peer's micro-batch is the largest power of two of rows that is not above ours in
-tokens. Memory is the process's largest; "grown" is what came on top of the imports and the model, which is what a step
-takes. Both are compared: most of the whole is torch and transformers, the same on both sides.
+tokens: with the defaults 8 rows of 84 tokens, as many as ours may have. Memory is the process's largest; "grown" is
+what came on top of the imports and the model, which is what a step takes. Both are compared: most of the whole is torch
+and transformers, the same on both sides.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ def task_of(options: argparse.Namespace, **changes) -> dict:
     rows = max(1, options.micro_batch_tokens // (options.max_completion_tokens + 20))
     micro_batch = min(options.mini_batch, 1 << (rows.bit_length() - 1))
     names = ("group_size", "completions", "mini_batch", "max_completion_tokens", "micro_batch_tokens")
-    shared = {name: getattr(options, name) for name in (*names, "warm_up", "steps", "threads")}
+    shared = {name: getattr(options, name) for name in (*names, "warm_up", "steps", "threads", "old_logprobs")}
     plain = {"model": str(options.model), "prompts": prompts, "micro_batch": micro_batch, "chat": options.chat}
     return shared | plain | {"algorithm": "tic-grpo", "stops": True} | changes
 
@@ -108,7 +109,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--completions", type=int, default=128)
     parser.add_argument("--mini-batch", type=int, default=32)
     parser.add_argument("--max-completion-tokens", type=int, default=64)
-    parser.add_argument("--micro-batch-tokens", type=int, default=1024)
+    parser.add_argument("--micro-batch-tokens", type=int, default=672, help="8 rows of 64 tokens with a prompt of 20")
+    parser.add_argument("--old-logprobs", choices=("trainer", "sampler"), default="trainer", help="rl.old_logprobs")
     parser.add_argument("--warm-up", type=int, default=1, help="rollout batches that are not timed")
     parser.add_argument("--steps", type=int, default=3, help="rollout batches that are")
     parser.add_argument("--repeats", type=int, default=3)

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.skipif(not onednn.AVAILABLE, reason="this torch has no 
 
 
 @pytest.mark.parametrize("bias", [True, False])
-@pytest.mark.parametrize("shape", [(7, 24), (2, 5, 24), (1, 24)])
+@pytest.mark.parametrize("shape", [(7, 24), (2, 5, 24), (1, 24), (100, 24)])
 @pytest.mark.parametrize("outputs", [40, 9])
 def test_values_and_gradients_are_torchs(shape, bias, outputs):
     torch.manual_seed(0)

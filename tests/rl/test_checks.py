@@ -38,6 +38,13 @@ def test_settings_that_nothing_reads(settings, found):
     assert unread(again) == unread(RlSection(**settings))
 
 
+@pytest.mark.parametrize("settings", [{"generator": {"kind": "vllm"}}, {"dtype": "bfloat16"}, {"dtype": "auto"}, {}])
+def test_old_logprobs_of_another_sampler_or_precision_are_refused(settings):
+    found = unread(RlSection(old_logprobs="sampler", **settings))
+    assert list(found) == (["old_logprobs"] if settings else [])
+    assert unread(RlSection(**settings)) == {}
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [

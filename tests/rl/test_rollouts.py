@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 import torch
 
+from in2x.decoding.generate import generate
 from in2x.model.logprobs import completion_logprobs
 from in2x.records import Completion
 from in2x.rewards.translation import Group
+from in2x.rl import rollouts as rollouts_module
 from in2x.rl.algorithms import ALGORITHMS
 from in2x.rl.inputs import LossSettings
 from in2x.rl.rollouts import collate, loss_batches, micro_batches, policy_loss
@@ -70,6 +72,23 @@ def test_old_logprobs_are_the_trainers_own_at_the_sampling_temperature(rollouts,
     row = rollouts.ids.index("0") + 1
     assert rollouts.old_logprobs[row][rollouts.completion_mask[row]].tolist() == pytest.approx(expected, abs=1e-5)
     assert (rollouts.sampling_logprobs[rollouts.completion_mask] == -0.5).all()
+
+
+def test_old_logprobs_may_be_those_that_were_sampled_with(groups, make_model, tokenizer, monkeypatch):
+    """No pass is made for them, and the trainer's generator has them up to rounding."""
+    model, prompts = make_model(seed=4), [[5, 6, 7], [20]]
+    for parameter in model.parameters():
+        parameter.data.mul_(3)  # otherwise all tokens are nearly as likely
+    made = generate(model, tokenizer, prompts, stop_ids=set(), num_samples=3, temperature=TEMPERATURE,
+                    max_completion_tokens=6, seed=1)  # fmt: skip
+    groups = [Group(str(p), ids, "", "", "ja", made[p]) for p, ids in enumerate(prompts)]
+    given = (groups, np.ones((2, 3)), np.ones(2, bool), model, tokenizer.pad_token_id, TEMPERATURE, 16)
+    own = collate(*given)
+    monkeypatch.setattr(rollouts_module, "_policy_logprobs", None)
+    sampled = collate(*given, old_from_sampler=True)
+    assert torch.equal(sampled.old_logprobs, sampled.sampling_logprobs)
+    torch.testing.assert_close(sampled.old_logprobs, own.old_logprobs, rtol=0, atol=1e-5)
+    assert own.old_logprobs.min() < -3
 
 
 def test_mini_batches_cover_every_completion_once(rollouts):

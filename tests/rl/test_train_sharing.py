@@ -1,4 +1,4 @@
-"""The rl stage with rl.share_prompts."""
+"""The rl stage with what it can leave out: prompts computed once, and no pass for the old log-probabilities."""
 
 import pytest
 from safetensors.torch import load
@@ -43,3 +43,17 @@ def test_where_the_model_does_not_allow_it_and_nothing_is_asked_for_the_stage_sa
     monkeypatch.setattr(rollouts, "shared_logprobs", None)
     stage.run("own", num_batches=1)
     assert ["rl.share_prompts: off" in line for line in said].count(True) == 1
+
+
+def test_a_run_with_the_samplers_log_probabilities_makes_no_pass_and_differs_by_rounding_only(stage, monkeypatch):
+    plain = load(stage.run("trainer", num_batches=2).weights)
+    monkeypatch.setattr(rollouts, "_fill_logprobs", None)
+    sampled = stage.run("sampler", num_batches=2, old_logprobs="sampler")
+    weights = load(sampled.weights)
+    assert max(float((plain[name] - weights[name]).abs().max()) for name in plain) < 1e-4
+    assert {line["mismatch_kl"] for line in sampled.log} == {0.0}
+
+
+def test_another_precision_has_no_log_probabilities_of_the_samplers(stage):
+    with pytest.raises(In2xError, match=r"rl\.old_logprobs: .* dtype 'float32'"):
+        stage.run("refused", old_logprobs="sampler", dtype="bfloat16")

@@ -71,8 +71,10 @@ def gradients(grad, x, weight_OI, needed: tuple[bool, bool]) -> tuple[torch.Tens
 
 
 def _of_weight(grad_NO: torch.Tensor, x_NI: torch.Tensor) -> torch.Tensor:
-    """dy^T x, its smaller side on the left: there, and not on the right, what lies transposed is copied."""
-    if grad_NO.shape[1] > x_NI.shape[1]:
+    """dy^T x. What lies transposed on the left is copied, on the right not: x is there, and the result is copied
+    instead, where that is less than to copy dy. Few rows of a wide layer, as a block of logits, are not worth it."""
+    (rows, outputs), inputs = grad_NO.shape, x_NI.shape[1]
+    if rows * (outputs - inputs) > outputs * inputs:
         return _product(x_NI.t(), grad_NO.t(), None).t().contiguous()
     return _product(grad_NO.t(), x_NI.t(), None)
 

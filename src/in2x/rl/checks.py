@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def unread(section: RlSection) -> dict[str, str]:
-    """Settings that differ from their default and that nothing reads, by name, and why."""
+    """Settings that nothing reads, or that contradict others, by name, and why."""
     row = ROWS[section.algorithm]
     chosen = {field.name: getattr(section, field.name) for field in dataclasses.fields(LossSettings)}
     found = row.unread(**chosen)
@@ -43,7 +43,15 @@ def unread(section: RlSection) -> dict[str, str]:
     for names, read, why in checks:
         changed = [name for name in names if getattr(section, name) != type(section).model_fields[name].default]
         found |= {name: f"nothing reads it {why}" for name in changed if not read}
-    return found | _credit(section, row.settings(**chosen))
+    return found | _old_logprobs(section) | _credit(section, row.settings(**chosen))
+
+
+def _old_logprobs(section: RlSection) -> dict[str, str]:
+    """Why the sampler's can't stand for the trainer's."""
+    if section.old_logprobs == "trainer" or (section.generator.kind == "built-in" and section.dtype == "float32"):
+        return {}
+    why = "the sampler has the trainer's log-probabilities only with generator.kind 'built-in' and dtype 'float32'"
+    return {"old_logprobs": why}
 
 
 def _credit(section: RlSection, settings: LossSettings) -> dict[str, str]:

@@ -116,13 +116,14 @@ def collate(
     reference: Callable[[], AbstractContextManager] | None = None,
     share_prompts: bool = False,
     credit: Mapping[tuple[int, int], np.ndarray] | None = None,
+    old_from_sampler: bool = False,
 ) -> Rollouts:
     """Tensors of the completions that are trained on, shortest first; `trained` says so by group (P) or member (P x G).
 
     credit: weights of the tokens of members (p, g), 1 for those that it doesn't name; None for no such tensor.
 
-    The old log-probabilities are the trainer's own, and those of the frozen reference, where there is one, too:
-    `reference()` is a context that gives its model (in2x.rl.anchors).
+    The old log-probabilities are the trainer's own, or those that the sampler gave (rl.old_logprobs); those of the
+    frozen reference are computed where there is one: `reference()` is a context that gives its model (in2x.rl.anchors).
     """
     trained_PG = np.broadcast_to(trained[:, None] if trained.ndim == 1 else trained, advantages_PG.shape)
     members = [
@@ -156,7 +157,10 @@ def collate(
         share_prompts=share_prompts,
         credit=credit_BT,
     )
-    _fill_logprobs(rollouts.old_logprobs, policy, rollouts, micro_batch_tokens)
+    if old_from_sampler:
+        rollouts.old_logprobs.copy_(sampling_BT)
+    else:
+        _fill_logprobs(rollouts.old_logprobs, policy, rollouts, micro_batch_tokens)
     if reference is not None:
         with reference() as model:
             _fill_logprobs(rollouts.ref_logprobs, model, rollouts, micro_batch_tokens)

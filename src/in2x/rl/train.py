@@ -4,7 +4,8 @@ One rollout batch, as in the paper's algorithm box:
     1. sample G completions of P prompts at the current temperature;
     2. reward them: gates, then components standardised in each group;
     3. advantages within the groups; a group without contrast teaches nothing: it is dropped, and a fresh prompt drawn;
-    4. the trainer's own log-probabilities, before the first update; the window is now fixed, and written to disk;
+    4. the trainer's own log-probabilities, before the first update, unless rl.old_logprobs takes the sampler's; the
+       window is now fixed, and written to disk;
     5. one optimizer step for each mini-batch: truly off-policy from the second on.
 
 A run stops and continues at any step, also between two updates of a batch, as if it had never stopped: docs/rl.md.
@@ -188,6 +189,7 @@ def make_window(this: Run, batch: int) -> Window:
             this.reference,
             this.share_prompts,
             weights,
+            section.old_logprobs == "sampler",
         )
     write_parquet(rollout_table(drawn, advantages_PG, batch + 1), batch_file(this.folder, batch + 1))
     measured = batch_measures(drawn, section, now) | ({} if weights is None else credit_measures(drawn, weights))

@@ -194,6 +194,9 @@ class RlSection(Training):
     mismatch_level: Literal["as-loss", "token", "sequence"] | None = None
     mismatch_floor: Annotated[float, Field(ge=0)] | None = None
     mismatch_cap: Positive | None = None
+    old_logprobs: Literal["trainer", "sampler"] = "trainer"
+    """Where the ratios' denominators come from: a pass of the trainer over the window, or sampling itself, which has
+    them up to rounding where the trainer's own generator samples in float32; elsewhere "sampler" is refused."""
     share_prompts: bool | None = None
     """Compute a prompt once for its completions in a micro-batch, and no padding: faster, in less memory. Changes
     rounding only. Left out: wherever the model's attention can be told who sees whom, which it can't with sliding
