@@ -63,9 +63,9 @@ def take(recipe: Recipe, inputs: dict[str, Path], folder: Path, changes: dict, s
     settings = {"seed": seed, "num_batches": num_batches, "keep_checkpoints": 1, "dev_every_batches": 0}
     section = recipe.rl.model_validate(recipe.rl.model_dump() | changes | settings)
     folder.mkdir(parents=True, exist_ok=True)
-    if not (folder / "manifest.json").exists():
-        write_json(folder / "manifest.json", {"section": section.model_dump(mode="json")})
-        run_rl(section, folder, inputs)
+    write_json(folder / "manifest.json", {"section": section.model_dump(mode="json")})
+    if not (folder / "model").exists():
+        run_rl(section, folder, inputs)  # goes on from its checkpoint
     translate(recipe, inputs["corpus"], folder / "model", folder / "hypotheses.parquet")
 
 
