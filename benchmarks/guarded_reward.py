@@ -1,12 +1,12 @@
-"""RL with the guarded sum (docs/rewards.md) against the recipe's own reward, from one SFT model.
+"""RL with the guarded sum (docs/rewards.md) against the sum without rules, from one SFT model.
 
     python benchmarks/guarded_reward.py recipes/tiny.toml --run runs/tiny --work /tmp/guarded --num-batches 30
     python benchmarks/guarded_reward.py ... --arms guarded --seeds 2       # one run; what is done is not done again
     python benchmarks/guarded_reward.py ... --report --out benchmarks/results/guarded_reward.json
 
-Arms: `full` is the recipe's reward; `guarded` has the guards, and numbers, markup, untranslated, script, coverage,
-polarity, names and style beside it, weight 1, and relative_length, 0.5; `light` has a tenth of these weights; `credit`
-is `guarded` with rl.span_credit = 0.5. Each run ends with greedy translations of the test set. BLEU, which nothing is
+Arms: `full` is the sum that the recipes had before; `guarded` has the guards, and numbers, markup, untranslated, script, coverage,
+polarity, names and style beside it, weight 1, and relative_length, 0.5; `credit` is `guarded` with rl.span_credit = 0.5.
+Each run ends with greedy translations of the test set. BLEU, which nothing is
 rewarded by, is compared over segments and seeds together (in2x.ablation.analysis). The alignment lexicon is trained
 here, on --lexicon-pairs pairs.
 """
@@ -32,13 +32,13 @@ RULES = dict.fromkeys(("numbers", "markup", "untranslated", "script", "coverage"
 RULES["relative_length"] = 0.5
 GUARDED = {"reward_weights": OWN | RULES, "reward_guards": True, "reward_expected_length": "source"}
 ARMS = {
-    "full": {"reward_weights": OWN},
+    "full": {"reward_weights": OWN, "reward_guards": False},
     "guarded": GUARDED,
-    "light": GUARDED | {"reward_weights": OWN | {name: weight / 10 for name, weight in RULES.items()}},
     "credit": GUARDED | {"span_credit": 0.5},
+    "back": GUARDED | {"reward_weights": OWN | RULES | {"reconstruction": 1.0}},
 }
 MEASURES = ("reward", "gate_pass_fraction", "completion_tokens", "entropy", "span_fraction", "credit_moved",
-            "informative_fraction", *(f"component/{name}" for name in OWN | RULES))  # fmt: skip
+            "informative_fraction", *(f"component/{name}" for name in (*OWN, *RULES, "reconstruction")))  # fmt: skip
 
 
 def prepared(recipe: Recipe, run: Path, work: Path, num_pairs: int) -> dict[str, Path]:
@@ -63,9 +63,9 @@ def take(recipe: Recipe, inputs: dict[str, Path], folder: Path, changes: dict, s
     settings = {"seed": seed, "num_batches": num_batches, "keep_checkpoints": 1, "dev_every_batches": 0}
     section = recipe.rl.model_validate(recipe.rl.model_dump() | changes | settings)
     folder.mkdir(parents=True, exist_ok=True)
-    if not (folder / "manifest.json").exists():
-        write_json(folder / "manifest.json", {"section": section.model_dump(mode="json")})
-        run_rl(section, folder, inputs)
+    write_json(folder / "manifest.json", {"section": section.model_dump(mode="json")})
+    if not (folder / "model").exists():
+        run_rl(section, folder, inputs)  # goes on from its checkpoint
     translate(recipe, inputs["corpus"], folder / "model", folder / "hypotheses.parquet")
 
 

@@ -110,6 +110,17 @@ def test_a_component_that_hardly_ever_differs_raises_no_alarm_by_itself():
     assert names(start + [at(0.5, -0.05)] * 2, component={"warn": 1.0}) == [("component", False)]
 
 
+def test_a_component_that_few_prompts_have_is_not_watched():
+    def at(reward, adequacy, groups):
+        return batch(reward=reward, component__adequacy=adequacy, spread__adequacy=0.1, groups__adequacy=groups)
+
+    for share, expected in ((0.4, []), (0.6, [("component", False)])):
+        batches = [at(0.3, 0.5, share)] * 2 + [at(0.5, 0.1, share)] * 2
+        assert names(batches, component={"warn": 1.0}) == expected
+    batches = [at(0.3, 0.5, 0.9)] * 2 + [batch(reward=0.5, component__adequacy=0.1, spread__adequacy=0.1)] * 2
+    assert names(batches, component={"warn": 1.0}) == [("component", False)]  # not logged: all prompts have it
+
+
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 def test_what_is_no_number_always_stops(value):
     assert names([batch(dev_chrf=value)]) == [("finite", True)]

@@ -166,6 +166,15 @@ def test_measures_of_a_batch_by_hand():
     assert {name: measured[name] for name in expected} == expected
 
 
+def test_spreads_are_of_the_groups_that_a_component_was_measured_in():
+    groups = [group(name, [2, 4]) for name in "abc"]
+    found = rewarded([[0.0, 1.0]] * 3, {"adequacy": [[0.4, 0.6]] * 3, "names": [[0.0, 1.0], [NAN, NAN], [NAN, NAN]]})
+    weights = {"adequacy": 1.0, "names": 1.0}
+    measured = batch_measures(sift(found, groups, reward_weights=weights), section(reward_weights=weights), 0.9)
+    assert measured["spread/names"] == 0.5 and measured["groups/names"] == pytest.approx(1 / 3)
+    assert measured["spread/adequacy"] == pytest.approx(0.1) and "groups/adequacy" not in measured
+
+
 def test_what_is_unscorable_is_logged_by_component_and_reason():
     groups = [group("a", [2, 4]), group("b", [3, 3])]
     part = replace(

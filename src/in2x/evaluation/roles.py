@@ -13,7 +13,10 @@ from in2x.artifacts import read_json
 from in2x.decoding.selection import CHRF, selector_metrics
 
 REWARDED_SYSTEMS = ("rl", "merge")
-REWARD_METRICS = {"adequacy": CHRF, "bleu": ("BLEU",), "numbers": ("number-fidelity",)}  # component -> metrics
+REWARD_METRICS = {
+    "adequacy": CHRF, "bleu": ("BLEU",), "numbers": ("number-fidelity",), "names": ("name-fidelity",),
+}  # fmt: skip
+"""Component of the reward -> metrics that measure the same."""
 
 
 def role(

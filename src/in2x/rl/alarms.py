@@ -22,6 +22,8 @@ from in2x.artifacts import In2xError
 from in2x.sections.rl import Alarms, Bounds
 
 Measured = Mapping[str, float]
+MOST = 0.5
+"""A component that fewer of a batch's prompts have (names) is another mean at every draw of them, and no sign."""
 LEAST_SPREAD = 0.01
 """Of a component, in its own unit: one that is the same in nearly all groups, as a penalty for loops, has no spread."""
 
@@ -124,7 +126,7 @@ def _dev_chrf(batches: Sequence[Measured], section) -> Reading | None:
 
 
 def _component(batches: Sequence[Measured], section) -> Reading | None:
-    """The weighted component that has fallen most, while the reward rose."""
+    """The weighted component that has fallen most, while the reward rose, of those measured at most prompts."""
     first, recent = section.alarms.baseline_batches, section.alarms.recent_batches
     if len(batches) < first + recent:
         return None
@@ -136,6 +138,11 @@ def _component(batches: Sequence[Measured], section) -> Reading | None:
     for name, weight in (of_tasks | section.reward_weights).items():
         spread = _first(batches, f"spread/{name}", section)
         before, after = (_mean(some, f"component/{name}") for some in (batches[:first], batches[-recent:]))
+        if (
+            _mean(batches[-recent:], f"groups/{name}", 1.0) < MOST
+            or _mean(batches[:first], f"groups/{name}", 1.0) < MOST
+        ):
+            continue
         if weight and spread and before is not None and after is not None:
             unit = max(spread, LEAST_SPREAD)
             fall = math.copysign(1, weight) * (before - after) / unit
@@ -163,6 +170,8 @@ def _first(batches: Sequence[Measured], name: str, section) -> float | None:
     return _mean(batches[:number], name) if len(batches) > number else None
 
 
-def _mean(batches: Sequence[Measured], name: str) -> float | None:
-    values = [batch[name] for batch in batches if name in batch]
-    return sum(values) / len(values) if values else None
+def _mean(batches: Sequence[Measured], name: str, absent: float | None = None) -> float | None:
+    """Mean over the batches that have it; where `absent` is given, the others count as that."""
+    values = [batch.get(name, absent) for batch in batches]
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None

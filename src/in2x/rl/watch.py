@@ -19,7 +19,8 @@ REASONS_LOGGED = 5
 def batch_measures(drawn: Drawn, section, temperature: float) -> dict[str, float]:
     """Means over the completions of a batch; raw components over those that passed the gates and were measured.
 
-    spread/<component>: mean over the groups of its std within a group; reward: the raw components' means by the
+    spread/<component>: mean over the groups of its std within a group; groups/<component>: share of the groups that it
+    was measured in, where it wasn't in all; reward: the raw components' means by the
     weights of their task.
     """
     components_PG, passed_PG = drawn.scored.components_PG, drawn.scored.passed_PG
@@ -29,11 +30,7 @@ def batch_measures(drawn: Drawn, section, temperature: float) -> dict[str, float
     return {
         "reward": _reward(drawn, section),
         **{f"component/{name}": value for name, value in means.items() if np.isfinite(value)},
-        **{
-            f"spread/{name}": float(stds_P(values_PG).mean())
-            for name, values_PG in components_PG.items()
-            if np.isfinite(values_PG).any()
-        },
+        **_spreads(components_PG),
         "gate_pass_fraction": float(passed_PG.mean()),
         **_gates(drawn.scored.failures_PG, len(completions)),
         **_wrong_language(drawn),
@@ -77,6 +74,17 @@ def stability(batches: Sequence[Mapping[str, float]], measured: Mapping[str, flo
 def _gates(failures_PG: list[list[str | None]], number: int) -> dict[str, float]:
     gates = [reason.split(":")[0] for row in failures_PG for reason in row if reason]
     return {f"gate/{gate}": gates.count(gate) / number for gate in sorted(set(gates))}
+
+
+def _spreads(components_PG: Mapping[str, np.ndarray]) -> dict[str, float]:
+    found = {}
+    for name, values_PG in components_PG.items():
+        measured_P = np.isfinite(values_PG).any(axis=1)
+        if measured_P.any():
+            found[f"spread/{name}"] = float(stds_P(values_PG)[measured_P].mean())
+        if not measured_P.all():
+            found[f"groups/{name}"] = float(measured_P.mean())
+    return found
 
 
 def _unscorable(counts: Mapping[str, Mapping[str, int]]) -> dict:
