@@ -4,11 +4,11 @@
     python benchmarks/guarded_reward.py ... --arms guarded --seeds 2       # one run; what is done is not done again
     python benchmarks/guarded_reward.py ... --report --out benchmarks/results/guarded_reward.json
 
-Arms: `full` is the sum that the recipes had before; `guarded` has the guards, and numbers, markup, untranslated, script, coverage,
-polarity, names and style beside it, weight 1, and relative_length, 0.5; `credit` is `guarded` with rl.span_credit = 0.5.
-Each run ends with greedy translations of the test set. BLEU, which nothing is
-rewarded by, is compared over segments and seeds together (in2x.ablation.analysis). The alignment lexicon is trained
-here, on --lexicon-pairs pairs.
+Arms: `full` is the sum that the recipes had before; `guarded` has the guards, and numbers, markup, untranslated,
+script, coverage, polarity, names and style beside it, weight 1, and relative_length, 0.5; `credit` is `guarded` with
+rl.span_credit = 0.5; `back` is `guarded` with reconstruction, weight 1. Each run ends with greedy translations of the
+test set. BLEU, which nothing is rewarded by, is compared over segments and seeds together (in2x.ablation.analysis).
+The alignment lexicon is trained here, on --lexicon-pairs pairs.
 """
 
 from __future__ import annotations
