@@ -74,7 +74,7 @@ def translate(recipe: Recipe, corpus: Path, model: Path, out: Path) -> None:
     from in2x.model.loading import load_model, load_tokenizer, on_device
 
     section = recipe.translate
-    test, language = held_out_segments(corpus, "test", section.num_segments)
+    test, (_, language) = held_out_segments(corpus, "test", section.num_segments)
     options = {"max_completion_tokens": section.max_completion_tokens, "batch_size": section.batch_size}
     loaded = on_device(load_model(model)), load_tokenizer(model)
     hypotheses = translate_greedy(*loaded, test["source"].to_list(), language, **options)
