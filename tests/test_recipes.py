@@ -10,6 +10,7 @@ from in2x.fits import refuse_what_cannot_fit
 from in2x.machines import gpus
 from in2x.plan import TRAINING, plan
 from in2x.recipe import RecipeError, load
+from in2x.sections import PretrainSection
 
 RECIPES = Path(__file__).parents[1] / "recipes"
 MACHINES = {"qwen3-4b-lora": gpus("rtx4090"), "qwen3-8b": gpus("h100", 8), "paper-72b": gpus("h200", 256)}
@@ -62,6 +63,10 @@ def test_the_papers_settings():
     assert (rl.batch_completions, rl.mini_batch_completions, rl.group_size) == (128, 32, 16)
     assert rl.num_batches * rl.batch_completions // rl.group_size == recipe.instruct.num_rl  # one epoch
     assert (rl.algorithm, rl.entropy_coefficient, rl.kl_coefficient) == ("tic-grpo", 0.01, None)
+
+
+def test_left_out_the_phases_are_the_papers():
+    assert PretrainSection(base="Qwen/Qwen2.5-72B").phases == load(RECIPES / "paper-72b.toml").pretrain.phases
 
 
 def test_the_papers_model_is_refused_where_it_is_gathered_whole():

@@ -90,6 +90,24 @@ class Phase(Section):
     contrastive: Contrastive | None = None
 
 
+PAPER_PHASES = (
+    Phase(
+        name="knowledge", tokens=2_500_000_000_000, context_tokens=8192, lr=3e-5, schedule="constant",
+        warmup_fraction=0.001, mixture={"en": 0.45, "ja": 0.45, "pairs": 0.1}, max_epochs=4,
+    ),
+    Phase(
+        name="long", tokens=100_000_000_000, context_tokens=32_000, lr=3e-5, schedule="constant",
+        mixture={"documents": 0.2, "en": 0.4, "ja": 0.4}, max_epochs=4,
+    ),
+    Phase(
+        name="anneal", tokens=300_000_000_000, context_tokens=8192, lr=3e-5, schedule="linear",
+        mixture={"en": 0.3, "ja": 0.5, "pairs": 0.2}, max_epochs=4,
+        select=Selection(pool_documents=100_000_000, keep_fraction=0.5),
+    ),
+)  # fmt: skip
+"""The paper's three; what of them is stated, and what is our reading, is said in recipes/paper-72b.toml."""
+
+
 class Measures(Section):
     """What is measured after every phase, beside perplexity by language. Numbers of 0 turn a measure off."""
 
@@ -123,7 +141,8 @@ class PretrainSection(Training):
     base: Path | str | None = None
     """Folder or hub id of the model to continue from; leave out where `scratch` is given."""
     scratch: Architecture | None = None
-    phases: tuple[Phase, ...] = Field(min_length=1)
+    phases: tuple[Phase, ...] = Field(PAPER_PHASES, min_length=1)
+    """Left out, the paper's three, at the paper's size and for English and Japanese."""
     step_tokens: Count = 8192
     """Tokens of one optimizer step."""
     vocabulary: Vocabulary | None = None
