@@ -84,13 +84,12 @@ def train(task: dict) -> dict:
 
 def model_of(task: dict):
     """The folder's model, or one of random weights with the vocabulary that the task asks for."""
-    from in2x.model.fused import use_fused
     from in2x.model.loading import load_model
 
     model = load_model(task["model"])
     if task.get("vocabulary"):
         model.resize_token_embeddings(task["vocabulary"], mean_resizing=False)
-    return use_fused(model)
+    return model
 
 
 def rl_step(task: dict, loop, tokenizer, prompts: list[list[int]], watch: Stopwatch, batch: int) -> int:

@@ -26,7 +26,6 @@ from in2x import distributed
 from in2x.artifacts import In2xError, write_parquet
 from in2x.decoding.translate import dev_chrf
 from in2x.generators import Generator, make_generator
-from in2x.model.fused import use_fused
 from in2x.model.loading import load_model, load_tokenizer, on_device, save_model
 from in2x.rewards.build import build_reward
 from in2x.rewards.translation import TranslationReward
@@ -121,7 +120,7 @@ def start(section: RlSection, folder: Path, inputs: Mapping[str, Path]) -> Run:
     """Load what the run needs, and continue from its last checkpoint where there is one."""
     torch.manual_seed(section.seed)
     settings = loss_settings(section)
-    tokenizer, policy = load_tokenizer(inputs["sft"] / "model"), use_fused(load_model(inputs["sft"] / "model"))
+    tokenizer, policy = load_tokenizer(inputs["sft"] / "model"), load_model(inputs["sft"] / "model")
     prompts = load_prompts(inputs["instruct"] / "rl.parquet", section)
     refuse_long_prompts(prompts.table, tokenizer, policy.config, section)
     share_prompts = shares_prompts(policy, section.share_prompts, say)
