@@ -64,7 +64,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder with wmt/ and pref/")
     parser.add_argument("--recipe", type=Path, required=True, help="its rl.reward_weights are the sum's")
-    parser.add_argument("--run", type=Path, required=True, help="folder of a run, with corpus and reward")
+    parser.add_argument("--run", type=Path, required=True, help="folder of a run, with corpus, sft and reward")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
     parser.add_argument("--limit", type=int, help="only so many items of each part, for a trial")
@@ -222,16 +222,21 @@ class Judge:
     def __init__(self, recipe: Path, run: Path):
         import polars as pl
 
+        from in2x.evaluation.reconstruction import load_reconstructor
         from in2x.model.loading import load_tokenizer
         from in2x.recipe import load
         from in2x.rewards import naturalness
+        from in2x.rewards.alignment import load_lexicon
         from in2x.rewards.length import fit_length_ratios
 
         section, self.known = load(recipe).rl, {}
         self.weights = {name: w for name, w in section.reward_weights.items() if w and name != "length"}
         path = run / "reward" / "naturalness"
         pairs = pl.read_parquet(run / "corpus/pairs.parquet").filter(split="train").head(NUM_RATIO_PAIRS)
+        lexicon = run / "reward" / "lexicon.parquet"
         self.resources = Resources(
+            lexicon=load_lexicon(lexicon) if lexicon.exists() else None,
+            reconstructor=load_reconstructor(run / "sft" / "model"),
             chrf_beta=section.chrf_beta, max_tokens=ENOUGH_TOKENS, buffer_tokens=1,
             preference=(naturalness.load(path), load_tokenizer(path)),
             length_ratios=fit_length_ratios(pairs.select("source", "target").iter_rows(), "en", "ja"),
