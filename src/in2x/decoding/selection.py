@@ -77,10 +77,11 @@ def choose_all(
 
 def _leading(candidates: Sequence[str], choice: MbrChoice, keep: int) -> list[int]:
     """Places of the `keep` distinct candidates of highest expected utility, best first; NaN is never among them."""
-    ranked = [place for place in np.argsort(-choice.expected_utilities, kind="stable").tolist()
-              if not np.isnan(choice.expected_utilities[place])]  # fmt: skip
-    first_of = {candidates[place]: place for place in reversed(ranked)}
-    return [place for place in ranked if first_of[candidates[place]] == place][:keep]
+    first_of: dict[str, int] = {}
+    for place in np.argsort(-choice.expected_utilities, kind="stable").tolist():
+        if not np.isnan(choice.expected_utilities[place]):
+            first_of.setdefault(candidates[place], place)
+    return list(first_of.values())[:keep]
 
 
 def _choices(section, candidate_lists, references, sources, target_language) -> list[MbrChoice]:

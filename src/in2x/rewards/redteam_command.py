@@ -188,7 +188,8 @@ def _judges(section, folder: Path, there: Mapping[str, bool]):
         reward.resources,
         preference=(on_device(naturalness.load(files["preference"])), tokenizer) if there["reward"] else None,
         lexicon=load_lexicon(files["lexicon"]) if files["lexicon"].exists() else None,
-        reconstructor=load_reconstructor(files["reconstructor"]) if there["sft"] else None,
+        reconstructor=reward.resources.reconstructor
+        or (load_reconstructor(files["reconstructor"]) if there["sft"] else None),
         length_ratios=length_ratios(folder / "corpus"),
     )
     names = measurable(resources)

@@ -18,12 +18,12 @@ from in2x.rl.chat_templates import prompt_lengths, template_problem
 from in2x.rl.rows import ROWS
 from in2x.rl.settings import LossSettings
 
-WITH_SPANS = ("untranslated", "script")
-"""Components of the reward that tell the places which they find fault with."""
-
 if TYPE_CHECKING:
     from in2x.recipe import Recipe
     from in2x.sections import RlSection
+
+WITH_SPANS = ("untranslated", "script")
+"""Components of the reward that tell the places which they find fault with."""
 
 
 def unread(section: RlSection) -> dict[str, str]:
