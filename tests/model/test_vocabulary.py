@@ -1,7 +1,6 @@
 from collections import Counter
 from types import SimpleNamespace
 
-import polars as pl
 import pytest
 import torch
 from tokenizers import Tokenizer, models
@@ -101,15 +100,11 @@ def test_ids_behind_added_tokens_and_spare_rows_stay_theirs(tokenizer, make_mode
     assert ids(again, TEXTS[0]) == ids(longer, TEXTS[0]) and max(ids(again, TEXTS[0])) >= 330
 
 
-def test_the_corpus_makes_the_pieces_and_the_held_out_text_tells_what_they_save(tokenizer, make_model):
-    rows = {"id": [str(n) for n in range(20)], "origin": ["web"] * 20, "source": ["I read."] * 20, "target": TEXTS}
-    texts = pl.DataFrame(schema=dict.fromkeys(("id", "language", "text", "origin"), pl.String))
-    train = pl.DataFrame(rows).with_columns(target=pl.col("target") + pl.col("id"))
-    data = SimpleNamespace(pair="en-ja", train=train, texts=texts, dev=train.head(5))
-    model = make_model()
-    longer, facts = extend_vocabulary(
-        model, tokenizer, SimpleNamespace(num_pieces=8, max_documents=100, min_count=3), data, 0
-    )
+def test_the_texts_make_the_pieces_and_the_held_out_text_tells_what_they_save(tokenizer, make_model):
+    texts = [f"{text}{n}" for n, text in enumerate(TEXTS)]
+    model, settings = make_model(), SimpleNamespace(num_pieces=8, min_count=3)
+    held_out = {"en": ["I read."] * 5, "ja": texts[:5]}
+    longer, facts = extend_vocabulary(model, tokenizer, settings, texts, held_out)
     assert facts["num_pieces"] == 8 and model.get_input_embeddings().num_embeddings == 328
     assert facts["after"]["ja"] < facts["before"]["ja"] and facts["after"]["en"] == facts["before"]["en"]
     assert facts["before"]["en"] == pytest.approx(len(ids(tokenizer, "I read.")) / 7)

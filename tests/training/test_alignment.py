@@ -40,7 +40,7 @@ def pairs(groups):
 
 def batches(groups, num_pairs=4, seed=(1,)):
     encode = lambda text: np.array([*text.encode(), 1], np.int32)  # noqa: E731
-    return PairBatches(pairs(groups), encode, num_pairs, list(seed), 0)
+    return PairBatches(pairs(groups), pl.Series(groups), encode, num_pairs, list(seed), 0)
 
 
 def texts(batch):
@@ -66,7 +66,7 @@ def test_batches_hold_sources_then_their_targets_of_distinct_groups_and_depend_o
 def contrastive(model, layer=1):
     generator = np.random.default_rng(3)
     table = {f"{side} {n}": generator.integers(5, 300, 4 + n % 3) for side in ("source", "target") for n in range(8)}
-    own = PairBatches(pairs(range(8)), lambda text: table[text], 4, [1], 0)
+    own = PairBatches(pairs(range(8)), pl.Series(range(8)), lambda text: table[text], 4, [1], 0)
     loss = with_contrastive(next_token_loss(1), Contrastive(coefficient=0.5, temperature=0.2), layer)
     return loss, own.batch(0, 100), table
 

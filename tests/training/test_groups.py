@@ -4,12 +4,12 @@ import pytest
 import torch
 
 from in2x.training.batches import next_token_loss
-from in2x.training.groups import batches_with_groups, grouped_loss, number_groups, sums_by_name
+from in2x.training.groups import Groups, batches_with_groups, grouped_loss, number_groups, sums_by_name
 from in2x.training.packing import Document, pack
 
 
 def frame(*rows):
-    return pl.DataFrame(rows, schema=["source", "language"], orient="row")
+    return pl.LazyFrame(rows, schema=["source", "language"], orient="row")
 
 
 def test_groups_are_numbered_and_named():
@@ -18,7 +18,11 @@ def test_groups_are_numbered_and_named():
         "pairs": frame(("web", "en-ja"), ("web", "ja-en")),
     }
     numbers, names = number_groups(frames)
-    assert {name: own.tolist() for name, own in numbers.items()} == {"en": [0, 1, 0], "pairs": [2, 3]}
+    assert numbers == {
+        "en": {("web", "en"): 0, ("news", "en"): 1},
+        "pairs": {("web", "en-ja"): 2, ("web", "ja-en"): 3},
+    }
+    assert list(Groups(frames["en"].collect(), numbers["en"])) == [0, 1, 0]
     assert names == [
         ("en", "source/web", "language/en"), ("en", "source/news", "language/en"),
         ("pairs", "source/web", "language/en-ja"), ("pairs", "source/web", "language/ja-en"),

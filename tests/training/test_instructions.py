@@ -6,8 +6,9 @@ import numpy as np
 import polars as pl
 import pytest
 
+from in2x.artifacts import In2xError
 from in2x.training import instructions
-from in2x.training.instructions import instruction_documents, kept_documents, key_of
+from in2x.training.instructions import instruction_documents, kept_documents
 
 TALK = [{"role": "user", "content": "Thank you!"}, {"role": "assistant", "content": "どうも！"}] * 2
 TASKS = ["chat", "translate"]
@@ -47,17 +48,21 @@ def test_chunks_change_nothing(frame, tokenizer, monkeypatch, size):
 
 def test_what_is_kept_is_not_tokenised_again(frame, tokenizer, tmp_path, monkeypatch):
     expected = plain(instruction_documents(frame, tokenizer, TASKS))
-    file = tmp_path / "documents.safetensors"
-    assert plain(kept_documents(frame, tokenizer, TASKS, file, "one")) == expected
+    file = tmp_path / "sft.parquet"
+    frame.write_parquet(file)
+    monkeypatch.setattr(instructions, "CHUNK", 3)
+    found = kept_documents(file, tokenizer, TASKS, tmp_path)
+    assert plain(found) == expected and found.lengths == [len(tokens) for _, tokens, _, _ in expected]
     calls = []
-    tokenised = instructions._tokenised
-    monkeypatch.setattr(instructions, "_tokenised", lambda *given: calls.append(1) or tokenised(*given))
-    assert plain(kept_documents(frame, tokenizer, TASKS, file, "one")) == expected
+    pieces = instructions._pieces
+    monkeypatch.setattr(instructions, "_pieces", lambda *given: calls.append(1) or pieces(*given))
+    assert plain(kept_documents(file, tokenizer, TASKS, tmp_path)) == expected
     assert not calls
     other = frame.with_columns(response=pl.lit("どうも！"))
-    found = kept_documents(other, tokenizer, TASKS, file, "two")
+    other.write_parquet(file)
+    found = kept_documents(file, tokenizer, TASKS, tmp_path)
+    assert len(calls) == 2 and len(list(tmp_path.glob("documents-*"))) == 1
     assert plain(found) == plain(instruction_documents(other, tokenizer, TASKS)) != expected
-    assert len(calls) == 2
 
 
 def test_the_key_is_of_the_texts_and_of_all_that_spells_them(frame, tokenizer, tmp_path):
@@ -67,13 +72,16 @@ def test_the_key_is_of_the_texts_and_of_all_that_spells_them(frame, tokenizer, t
     template.chat_template += "\n"
     vocabulary.add_tokens(["神戸"])
     end.eos_token = "<|endoftext|>"
-    keys = [key_of(one, file) for one in (tokenizer, template, vocabulary, end)]
-    assert key_of(copy.deepcopy(tokenizer), file) == keys[0]
+    keys = [instructions._key(file, one) for one in (tokenizer, template, vocabulary, end)]
+    assert instructions._key(file, copy.deepcopy(tokenizer)) == keys[0]
     frame.head(3).write_parquet(file)
-    assert len({*keys, key_of(tokenizer, file)}) == 5
+    assert len({*keys, instructions._key(file, tokenizer)}) == 5
 
 
 def test_no_instructions_are_no_documents(frame, tokenizer, tmp_path):
-    file = tmp_path / "documents.safetensors"
+    file = tmp_path / "sft.parquet"
+    frame.clear().write_parquet(file)
     assert instruction_documents(frame.clear(), tokenizer) == []
-    assert kept_documents(frame.clear(), tokenizer, [], file, "none") == []
+    with pytest.raises(In2xError, match="sft.parquet: no instructions to train on"):
+        kept_documents(file, tokenizer, [], tmp_path)
+    assert list(tmp_path.iterdir()) == [file]

@@ -1,4 +1,5 @@
 import itertools
+import json
 
 import numpy as np
 import pytest
@@ -35,8 +36,37 @@ def test_the_same_seed_gives_the_same_steps_and_another_seed_others():
 
 @pytest.mark.parametrize("skip", [1, 19, 20, 21, 33])
 def test_a_resumed_phase_goes_on_with_the_rows_it_would_have_had(skip):
-    whole = as_lists(itertools.islice(make().steps(), 40))
-    assert as_lists(itertools.islice(make().steps(skip=skip), 40 - skip)) == whole[skip:]
+    whole = as_lists(itertools.islice(make().steps(), 60))
+    assert as_lists(itertools.islice(make().steps(skip=skip), 60 - skip)) == whole[skip:]
+
+
+@pytest.mark.parametrize("steps_done", [1, 19, 20, 21, 33, 40, 41])
+def test_a_phase_goes_on_from_the_beginning_of_its_shard(steps_done):
+    first = make()
+    whole = as_lists(itertools.islice(first.steps(), steps_done))
+    position = json.loads(json.dumps(first.position))  # as a checkpoint keeps it
+    assert position["step"] == (steps_done - 1) // 20 * 20 and position["shard"] == (steps_done - 1) // 20
+    second = make()
+    rest = as_lists(itertools.islice(second.steps(steps_done, position), 60 - steps_done))
+    assert whole + rest == as_lists(itertools.islice(make().steps(), 60))
+    assert second.num_documents == {"en": 180, "ja": 90}
+
+
+def test_what_lies_before_the_shard_is_not_read_again():
+    class Watched(list):
+        num_read = 0
+
+        def __getitem__(self, row):
+            self.num_read += 1
+            return super().__getitem__(row)
+
+    first = make()
+    list(itertools.islice(first.steps(), 101))  # in the sixth shard: 300 documents of en are behind it
+    en = stream("en", 40, 6)
+    watched = Watched(en.token_ids)
+    second = make(streams={"en": Stream(en.ids, watched), "ja": stream("ja", 50, 4)})
+    next(second.steps(101, first.position))
+    assert second.num_documents["en"] == 360 and watched.num_read <= 60 + 40  # a shard, and read ahead
 
 
 def test_rows_are_shuffled_anew_in_every_shard():

@@ -13,7 +13,6 @@ from in2x.artifacts import In2xError, Interrupted
 from in2x.model.loading import load_model, load_tokenizer, save_model
 from in2x.sections import PretrainSection, SftSection
 from in2x.training import early_stop, loop, pretrain, sft
-from in2x.training.packing import Rows
 
 FAST = {
     "few_shot_segments": 2, "few_shot_examples": [0, 1], "round_trip_segments": 1, "retrieval_segments": 5,
@@ -176,12 +175,14 @@ def test_conversations_and_single_turns_train_their_answers_alone(inputs, tokeni
 
 
 def test_epochs_are_those_of_the_table_one_after_the_other(inputs, tokenizer):
-    frame = pl.read_parquet(inputs["instruct"] / "sft.parquet")
-    epochs = sft.by_epoch(frame["epoch"], sft.instruction_documents(frame, tokenizer))
-    steps, num_left_out = sft._steps(epochs, sft_section(), tokenizer.pad_token_id, "sft.parquet")
-    assert num_left_out == 0 and all(isinstance(rows, Rows) for rows in steps)
-    order = [id.split("-")[1][0] for rows in steps for ids in rows.document_ids for id in ids]
-    assert order == ["0"] * 24 + ["1"] * 24
+    frame = pl.read_parquet(inputs["instruct"] / "sft.parquet").reverse()
+    documents = sft.instruction_documents(frame, tokenizer)
+    lengths = [len(document.token_ids) for document in documents]
+    steps, num_left_out = sft.plan_steps(frame, lengths, sft_section(), "sft.parquet")
+    order = [documents[place].id.split("-")[1][0] for step in steps for row in step for place, _, _ in row]
+    assert num_left_out == 0 and order == ["0"] * 24 + ["1"] * 24
+    whole = [piece for step in steps for row in step for piece in row]
+    assert sorted(whole) == [(place, 0, length) for place, length in enumerate(lengths)]
 
 
 def test_early_stop_keeps_the_best_model(inputs, tmp_path, monkeypatch):

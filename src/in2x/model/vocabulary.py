@@ -11,7 +11,7 @@ A new piece's embedding is the mean of those of the old tokens that spelled it, 
 import heapq
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -30,28 +30,21 @@ class Piece:
     old_ids: tuple[int, ...]
 
 
-def extend_vocabulary(model, tokenizer, settings, data, seed: int):
+def extend_vocabulary(model, tokenizer, settings, texts: Sequence[str], held_out: Mapping[str, Sequence[str]]):
     """Extend tokenizer and model (in place) by `settings.num_pieces`; returns the new tokenizer, and facts about it.
 
-    `data` is what the phases draw from: the pieces are counted in its training text of the target language, tokens by
-    character in its held-out text of both.
+    The pieces are counted in `texts`, of the target language; tokens by character in `held_out`, by language.
 
     Raises:
         In2xError: the tokenizer is no byte-level BPE, or the text has too few pairs that are frequent enough.
     """
-    from in2x.training.streams import texts_of
-
-    hub, target = data.pair.split("-")
-    texts = texts_of(target, data.train, data.texts, data.pair, seed)
-    texts = texts.sample(min(settings.max_documents, len(texts)), seed=seed, shuffle=True)["text"].to_list()
     rows = model.get_input_embeddings().num_embeddings
     pieces = new_pieces(tokenizer, texts, settings.num_pieces, settings.min_count, rows)
     extended = with_pieces(tokenizer, pieces)
     add_embeddings(model, pieces)
-    held_out = {hub: data.dev["source"].to_list(), target: data.dev["target"].to_list()}
     facts = {"num_pieces": len(pieces), "examples": [extended.decode([piece.id]) for piece in pieces[:20]]}
     for name, own in (("before", tokenizer), ("after", extended)):
-        facts[name] = {language: fertility(own, texts) for language, texts in held_out.items()}
+        facts[name] = {language: fertility(own, given) for language, given in held_out.items()}
     return extended, facts
 
 

@@ -10,7 +10,7 @@ in nats; log M where nothing tells the pairs apart.
 Legend: B rows, T tokens of a row, D width, M pairs, S = 2M segments (M sources, then M targets).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import polars as pl
@@ -67,10 +67,16 @@ def layer_number(layer: int | None, num_layers: int) -> int:
 class PairBatches:
     """Batches of parallel segments, the same for the same seed and step, whatever was drawn before."""
 
-    def __init__(self, pairs: pl.DataFrame, encode: Callable, num_pairs: int, seed: list[int], pad_token_id: int):
-        """`encode(text)` gives token ids, two or more; pairs of one `group` never meet in a batch."""
-        self.texts = pairs.select("source", "target").rows()
-        self.members = pairs.with_row_index("row").group_by("group", maintain_order=True).agg("row")["row"].to_list()
+    def __init__(
+        self, pairs: Mapping, groups: pl.Series, encode: Callable, num_pairs: int, seed: list[int], pad_token_id: int
+    ):
+        """`pairs`: columns source and target; pairs of one of their `groups` never meet in a batch.
+
+        `encode(text)` gives token ids, two or more.
+        """
+        self.sources, self.targets = pairs["source"], pairs["target"]
+        rows = pl.DataFrame({"group": groups}).with_row_index("row")
+        self.members = rows.group_by("group", maintain_order=True).agg("row")["row"]
         if len(self.members) < 2:
             raise In2xError("pretrain: contrastive needs training pairs of two near-duplicate groups or more")
         self.encode, self.seed, self.pad_token_id = encode, seed, pad_token_id
@@ -83,8 +89,9 @@ class PairBatches:
         """
         rng = np.random.default_rng([*self.seed, step])
         groups = rng.choice(len(self.members), self.num_pairs, replace=False)
-        chosen = [self.texts[self.members[group][rng.integers(len(self.members[group]))]] for group in groups]
-        texts = [source for source, _ in chosen] + [target for _, target in chosen]
+        members = [self.members[int(group)] for group in groups]
+        chosen = [int(rows[int(rng.integers(len(rows)))]) for rows in members]
+        texts = [side[row] for side in (self.sources, self.targets) for row in chosen]
         token_ids = [self.encode(text)[:max_tokens] for text in texts]
         documents = [Document(str(n), ids, np.zeros(len(ids), bool)) for n, ids in enumerate(token_ids)]
         rows = pack(documents, max(map(len, token_ids)), self.pad_token_id)

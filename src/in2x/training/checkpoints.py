@@ -4,7 +4,7 @@
       config.json  model.safetensors      the weights, as transformers loads them; or, of an adapter, adapter/
       optimizer.safetensors               its state by parameter and field, and the state of random numbers
       averages.safetensors                the running mean of the weights, where there is one
-      state.json                          step, tokens, the best value so far, running levels
+      state.json                          step, tokens, position in the data, the best value so far, running levels
     checkpoint-<step>/      the ones before it, where more than one is kept
     best/                   the weights that measured best, as a model folder, and best.json
 

@@ -8,9 +8,9 @@ their group's number, and one pass over the token losses adds up each name that 
 Legend: B rows, T tokens of a row, N trained tokens.
 """
 
-from collections.abc import Iterator, Sequence
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
 
-import numpy as np
 import polars as pl
 import torch
 
@@ -21,27 +21,38 @@ from in2x.training.packing import Rows
 Names = tuple[str, ...]
 
 
-def number_groups(frames: dict[str, pl.DataFrame]) -> tuple[dict[str, np.ndarray], list[Names]]:
+class Groups(Sequence):
+    """The group of each document of a stream, by its source and language."""
+
+    def __init__(self, columns, numbers: Mapping[tuple[str, str], int]):
+        self.sources, self.languages, self.numbers = columns["source"], columns["language"], numbers
+
+    def __len__(self) -> int:
+        return len(self.sources)
+
+    def __getitem__(self, row: int) -> int:
+        return self.numbers[self.sources[row], self.languages[row]]
+
+
+def number_groups(streams: Mapping[str, pl.LazyFrame]) -> tuple[dict[str, dict[tuple[str, str], int]], list[Names]]:
     """Number the groups of the streams' documents (columns source, language), in order of appearance.
 
-    Returns the group of each document by stream, and the names that the losses of each group are added up under. One
-    source or one language alone has no name of its own: it would be the overall loss again.
+    Returns by stream the number of each (source, language), and the names that the losses of each group are added up
+    under. One source or one language alone has no name of its own: it would be the overall loss again.
     """
-    parts = [
-        frame.select(stream=pl.lit(name, pl.String), source="source", language="language")
-        for name, frame in frames.items()
-    ]
-    keys = pl.concat(parts)
-    table = keys.unique(maintain_order=True).with_row_index("group")
-    numbers = keys.join(table, on=["stream", "source", "language"], how="left", maintain_order="left")["group"]
-    ends = np.cumsum([len(part) for part in parts])
-    by_stream = dict(zip(frames, np.split(numbers.to_numpy(), ends[:-1]), strict=True))
-    several = {column: table[column].n_unique() > 1 for column in ("source", "language")}
+    keys = {
+        name: frame.select("source", "language").unique(maintain_order=True).collect(engine="streaming").rows()
+        for name, frame in streams.items()
+    }
+    number = itertools.count()
+    numbers = {name: {key: next(number) for key in own} for name, own in keys.items()}
+    sources, languages = map(set, zip(*itertools.chain(*keys.values()), strict=True))
     names = [
-        (row["stream"], *(f"{column}/{row[column]}" for column, told in several.items() if told))
-        for row in table.iter_rows(named=True)
+        (name, *([f"source/{source}"] * (len(sources) > 1)), *([f"language/{language}"] * (len(languages) > 1)))
+        for name, own in keys.items()
+        for source, language in own
     ]
-    return by_stream, names
+    return numbers, names
 
 
 def batches_with_groups(rows: Rows, micro_batch_tokens: int) -> Iterator[dict[str, torch.Tensor]]:

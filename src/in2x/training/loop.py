@@ -76,6 +76,7 @@ class Loop:
         model = prepare_model(model, settings)
         self.model = add_adapter(model, settings.lora) if settings.lora else model
         self.step, self.tokens, self.best = 0, 0, {}
+        self.data_position: dict = {}  # what whoever gives the batches wants to go on from
         self.spikes = Spikes(settings.spike_factor, settings.stop_after_spikes) if settings.stop_after_spikes else None
         saved = checkpoints.last(folder)
         if saved:
@@ -274,7 +275,7 @@ class Loop:
         """Write weights, optimizer, random state and position to folder/checkpoint, all at once, from all processes."""
         if self.shards:
             self.shards.part()
-        position = {"step": self.step, "tokens": self.tokens, "best": self.best}
+        position = {"step": self.step, "tokens": self.tokens, "best": self.best, "data": self.data_position}
         with self.averaged(False):
             checkpoint = checkpoints.Checkpoint(
                 checkpoints.weights_of(self.model, checkpoints.trained_names(self.model)),
@@ -312,6 +313,7 @@ class Loop:
         checkpoints.restore_optimizer(self.model, _plain(self.optimizer), saved)
         position = checkpoints.position(saved)
         self.step, self.tokens, self.best = position["step"], position["tokens"], position.get("best", {})
+        self.data_position = position.get("data", {})
         if self.spikes and "spikes" in position:
             self.spikes.load(position["spikes"])
 

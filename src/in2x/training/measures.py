@@ -5,7 +5,7 @@ from pathlib import Path
 from in2x.decoding.translate import translate_greedy
 from in2x.evaluation.retention import Sizes, measure
 from in2x.sections.pretrain import Measures
-from in2x.training.phases import Data, load_held_out, make_held_out
+from in2x.training.phases import DevSet, load_held_out, make_held_out
 
 ROW_TOKENS = 256
 """Of a row of held-out text where a stage has no length of its own."""
@@ -13,7 +13,7 @@ MICRO_BATCH_TOKENS = 1024
 
 
 def measures_in_chat(
-    model, tokenizer, data: Data | Path, settings: Measures, seed: int,
+    model, tokenizer, data: DevSet | Path, settings: Measures, seed: int,
     row_tokens: int = ROW_TOKENS, micro_batch_tokens: int = MICRO_BATCH_TOKENS,
 ) -> dict:  # fmt: skip
     """What in2x.evaluation.retention measures, translations being asked for as instructions; `data`: or its folder."""

@@ -2,13 +2,14 @@
 
 A shard is what is packed at once; memory holds one. Every stream is walked epoch by epoch, so no document is seen a
 second time before the others of its stream have been seen once. Only the position in the streams passes from shard to
-shard, so an interrupted phase continues with the rows that it would have had. Rows that don't fill a step at the end
-of a shard are left out.
+shard: from it an interrupted phase continues, with the rows that it would have had. Rows that don't fill a step at the
+end of a shard are left out.
 
 With `max_epochs`, a stream that has been walked so often gives no more; the others share what it would have given.
 """
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
@@ -41,6 +42,7 @@ class Mixture:
         self.rows_per_step, self.seed = rows_per_step, seed
         self.shard_tokens = min(num_tokens, SHARD_TOKENS)
         self.num_documents = dict.fromkeys(weights, 0)
+        self.position: dict = {}
         self.most_documents = {
             name: float("inf") if max_epochs is None else max(1, round(max_epochs * len(streams[name].ids)))
             for name in weights
@@ -50,32 +52,36 @@ class Mixture:
         """How often each stream has been walked so far."""
         return {name: number / len(self.streams[name].ids) for name, number in self.num_documents.items()}
 
-    def steps(self, skip: int = 0) -> Iterator[Rows]:
-        """Rows for step after step, for ever; the first `skip` steps are passed over."""
-        sequences = {
-            name: stream.shuffled(np.random.default_rng([*self.seed, *name.encode()]))
+    def steps(self, skip: int = 0, position: Mapping | None = None) -> Iterator[Rows]:
+        """Rows for step after step, for ever; the first `skip` steps are passed over. In step with other processes.
+
+        `self.position` is where the shard in hand begins. Given back, nothing before it is read again.
+        """
+        start = position or {"shard": 0, "step": 0, "num_documents": self.num_documents}
+        self.num_documents = dict(start["num_documents"])
+        walks = {
+            name: stream.walk(np.random.default_rng([*self.seed, *name.encode()]), self.num_documents[name])
             for name, stream in self.streams.items()
         }
-        done, shard = 0, 0
-        while True:
-            rows = self._shard(sequences)
+        done = start["step"]
+        for shard in itertools.count(start["shard"]):
+            self.position = {"shard": shard, "step": done, "num_documents": dict(self.num_documents)}
+            rows = self._shard(walks)
             order = np.random.default_rng([*self.seed, shard]).permutation(len(rows))
-            for start in range(0, max(1, len(rows) // self.rows_per_step) * self.rows_per_step, self.rows_per_step):
+            for first in range(0, max(1, len(rows) // self.rows_per_step) * self.rows_per_step, self.rows_per_step):
                 done += 1
                 if done > skip:
-                    yield rows.take(order[np.arange(start, start + self.rows_per_step) % len(rows)])
-            shard += 1
+                    yield rows.take(order[np.arange(first, first + self.rows_per_step) % len(rows)])
 
-    def _shard(self, sequences: dict[str, Iterator[int]]) -> Rows:
+    def _shard(self, walks: dict[str, Iterator[Document]]) -> Rows:
         documents: list[Document] = []
         wanted = {name: weight * self.shard_tokens for name, weight in self.weights.items()}
         while wanted:
-            drawn, missing = [], 0.0
+            missing = 0.0
             for name, num_tokens in wanted.items():
-                found, left = self._draw(name, num_tokens, sequences[name])
-                drawn += found
+                found, left = self._draw(name, num_tokens, walks[name])
+                documents += found
                 missing += max(0.0, left)
-            documents += drawn
             wanted = self._others(missing, bool(documents)) if missing else {}
         rows = pack(documents, self.context_tokens, self.pad_token_id)
         if not len(rows):
@@ -85,13 +91,12 @@ class Mixture:
             )
         return rows
 
-    def _draw(self, name: str, num_tokens: float, sequence: Iterator[int]) -> tuple[list[Document], float]:
+    def _draw(self, name: str, num_tokens: float, walk: Iterator[Document]) -> tuple[list[Document], float]:
         """Documents of a stream with at least these tokens, and how many are missing where it is exhausted."""
         documents = []
         while num_tokens > 0 and self.num_documents[name] < self.most_documents[name]:
-            document = self.streams[name].document(next(sequence))
-            documents.append(document)
-            num_tokens -= len(document.token_ids)
+            documents.append(next(walk))
+            num_tokens -= len(documents[-1].token_ids)
             self.num_documents[name] += 1
         return documents, num_tokens
 

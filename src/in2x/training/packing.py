@@ -11,7 +11,8 @@ Legend: N rows, T tokens of a row.
 """
 
 from bisect import bisect_left, insort
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -49,14 +50,34 @@ class Rows:
         return Rows(*arrays, ids, lengths)
 
 
-def pack(documents: list[Document], context_tokens: int, pad_token_id: int) -> Rows:
+Piece = tuple[int, int, int]
+"""Which document, and from which of its tokens on to before which."""
+
+
+def pack(documents: Sequence[Document], context_tokens: int, pad_token_id: int) -> Rows:
     """Pack documents into rows by best-fit decreasing (Ding et al. 2024, arXiv 2404.10830); longer ones are cut.
 
     The order of the rows carries no randomness: shuffle them by seed.
     """
-    pieces = [piece for document in documents for piece in _cut(document, context_tokens)]
-    bins = best_fit([len(piece.token_ids) for piece in pieces], context_tokens)
-    shape = (len(bins), context_tokens)
+    planned = plan([len(document.token_ids) for document in documents], context_tokens)
+    return fill(planned, documents, context_tokens, pad_token_id)
+
+
+def plan(lengths: Sequence[int], context_tokens: int) -> list[list[Piece]]:
+    """Which pieces of documents of these lengths each row holds; a token that would stand alone is left out."""
+    starts = ((number, start, length) for number, length in enumerate(lengths)
+              for start in range(0, length, context_tokens))  # fmt: skip
+    cut = [(number, start, min(start + context_tokens, length)) for number, start, length in starts]
+    pieces = [piece for piece in cut if piece[2] - piece[1] > 1]
+    bins = best_fit([end - start for _, start, end in pieces], context_tokens)
+    return [[pieces[member] for member in members] for members in bins]
+
+
+def fill(
+    planned: Sequence[Sequence[Piece]], documents: Sequence[Document], context_tokens: int, pad_token_id: int
+) -> Rows:
+    """The rows that were planned, from their documents."""
+    shape = (len(planned), context_tokens)
     rows = Rows(
         np.full(shape, pad_token_id, np.int64),
         np.zeros(shape, np.int64),
@@ -65,20 +86,21 @@ def pack(documents: list[Document], context_tokens: int, pad_token_id: int) -> R
         [],
         [],
     )
-    for row, members in enumerate(bins):
-        start = 0
-        for member in members:
-            piece, length = pieces[member], len(pieces[member].token_ids)
-            where = slice(start, start + length)
-            rows.input_ids[row, where] = piece.token_ids
+    for row, pieces in enumerate(planned):
+        place, ids = 0, []
+        for number, start, end in pieces:
+            document, length = documents[number], end - start
+            where = slice(place, place + length)
+            rows.input_ids[row, where] = document.token_ids[start:end]
             rows.position_ids[row, where] = np.arange(length)
-            rows.loss_mask[row, where] = piece.loss_mask
-            rows.loss_mask[row, start] = False
-            rows.groups[row, where] = piece.group
-            start += length
-        rows.position_ids[row, start:] = np.arange(context_tokens - start)  # padding is a document of its own
-        rows.document_ids.append([pieces[member].id for member in members])
-        rows.lengths.append([len(pieces[member].token_ids) for member in members])
+            rows.loss_mask[row, where] = document.loss_mask[start:end]
+            rows.loss_mask[row, place] = False
+            rows.groups[row, where] = document.group
+            place += length
+            ids.append(document.id)
+        rows.position_ids[row, place:] = np.arange(context_tokens - place)  # padding is a document of its own
+        rows.document_ids.append(ids)
+        rows.lengths.append([end - start for _, start, end in pieces])
     return rows
 
 
@@ -111,13 +133,3 @@ def best_fit(lengths: list[int], capacity: int) -> list[list[int]]:
                 insort(rooms, left)
             by_room[left].append(number)
     return bins
-
-
-def _cut(document: Document, context_tokens: int) -> list[Document]:
-    if len(document.token_ids) <= context_tokens:
-        return [document] if len(document.token_ids) > 1 else []
-    spans = [slice(cut, cut + context_tokens) for cut in range(0, len(document.token_ids), context_tokens)]
-    pieces = [
-        replace(document, token_ids=document.token_ids[span], loss_mask=document.loss_mask[span]) for span in spans
-    ]
-    return [piece for piece in pieces if len(piece.token_ids) > 1]

@@ -1,76 +1,104 @@
 """What a phase of pre-training draws from: its streams, their shares, and the batches of parallel segments."""
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 
-from in2x.artifacts import In2xError, read_json, write_parquet
+from in2x import distributed
+from in2x.artifacts import In2xError, read_json
 from in2x.evaluation.retention import HeldOut
 from in2x.model.loading import end_of_text_id
 from in2x.sections import Phase, PretrainSection
 from in2x.training.alignment import PairBatches
 from in2x.training.bilingual import Lexicon, read_lexicon
-from in2x.training.groups import Names, number_groups
+from in2x.training.groups import Groups, Names, number_groups
 from in2x.training.mixture import Mixture
 from in2x.training.selection import best_documents, quality
 from in2x.training.shares import shares, with_hub
-from in2x.training.streams import Stream, TokenizedTexts, texts_of, tokenize
+from in2x.training.streams import Blocks, Stream, TokenizedTexts, document_blocks, texts_of, tokenize
+from in2x.training.tables import parquet_blocks, read_table, write_table
 
+BLOCK_PAIRS, BLOCK_TEXTS = 1_000_000, 10_000
+"""Made into documents at once; texts may be long."""
 SAMPLE_DOCUMENTS = 500
 """Tokenised to estimate how many tokens a stream has."""
 
 
 @dataclass(frozen=True)
-class Data:
-    """What the phases draw from."""
+class DevSet:
+    """The corpus's development set of pairs, and what it is in ("en-ja")."""
 
-    train: pl.DataFrame
     dev: pl.DataFrame
-    texts: pl.DataFrame
     pair: str
+
+
+@dataclass(frozen=True)
+class Data(DevSet):
+    """What the phases draw from, too: training pairs, and texts; `folder` keeps what was made of them."""
+
+    train: Blocks
+    texts: Blocks
+    seed: int
+    folder: Path
     lexicon: Lexicon | None = None
 
     @property
     def hub(self) -> str:
         return self.pair.split("-")[0]
 
+    def stream(self, name: str) -> Path:
+        """The file of a stream's documents (columns id, text, source, language), made when it is first asked for."""
+        return self._table(
+            name, lambda: document_blocks(name, self.train, self.texts, self.pair, self.seed, self.lexicon)
+        )
 
-def load_data(corpus: Path, lexicon: Path | None = None) -> Data:
-    """All that the phases draw from and are measured on; of the texts, those in the pair's languages."""
-    pair = _pair(corpus)
-    words = read_lexicon(lexicon, pair) if lexicon else None
-    texts = pl.scan_parquet(corpus / "text.parquet").filter(pl.col("language").is_in(pair.split("-"))).collect()
-    return Data(_pairs(corpus, "train"), _pairs(corpus, "dev"), texts, pair, words)
+    def pairs(self) -> Path:
+        """The file of the training pairs: columns source, target, group."""
+        columns = "source", "target", "group"
+        return self._table("train-pairs", lambda: (block.select(columns) for block in self.train()))
+
+    def _table(self, name: str, make: Callable[[], Iterator[pl.DataFrame]]) -> Path:
+        file = self.folder / f"{name.replace(':', '.')}.arrow"
+
+        def write() -> None:
+            if not file.exists() and not write_table(make(), file):
+                raise In2xError(f"pretrain: the stream {name!r} holds no text; take it out of the mixtures")
+
+        distributed.on_main(write)
+        return file
 
 
-def load_held_out(corpus: Path) -> Data:
+def load_data(corpus: Path, folder: Path, seed: int, lexicon: Path | None = None) -> Data:
+    """All that the phases draw from and are measured on, with a folder for what is made of it."""
+    held_out = load_held_out(corpus)
+    words = read_lexicon(lexicon, held_out.pair) if lexicon else None
+    train = partial(parquet_blocks, corpus / "pairs.parquet", BLOCK_PAIRS, split="train")
+    texts = partial(parquet_blocks, corpus / "text.parquet", BLOCK_TEXTS)
+    return Data(held_out.dev, held_out.pair, train, texts, seed, folder, words)
+
+
+def load_held_out(corpus: Path) -> DevSet:
     """The development set alone."""
-    dev = _pairs(corpus, "dev")
-    texts = pl.scan_parquet(corpus / "text.parquet").head(0).collect()
-    return Data(dev.clear(), dev, texts, _pair(corpus))
-
-
-def _pair(corpus: Path) -> str:
-    return read_json(corpus / "manifest.json")["section"]["pair"]
-
-
-def _pairs(corpus: Path, split: str) -> pl.DataFrame:
-    return pl.scan_parquet(corpus / "pairs.parquet").filter(split=split).collect()
+    dev = pl.scan_parquet(corpus / "pairs.parquet").filter(split="dev").collect()
+    return DevSet(dev, read_json(corpus / "manifest.json")["section"]["pair"])
 
 
 def make_mixture(model, phase: Phase, section: PretrainSection, data: Data, tokenizer, folder: Path):
     """The phase's mixture, and the names of its groups (in2x.training.groups); `folder` keeps what was selected."""
     weights = with_hub(phase.mixture, phase.replay, data.hub)
-    frames = {name: _frame(model, name, phase, section, data, tokenizer, folder) for name in weights}
-    numbers, names = number_groups(frames)
+    tables = {name: _table(model, name, phase, section, data, tokenizer, folder) for name in weights}
+    numbers, names = number_groups({name: pl.scan_ipc(file) for name, file in tables.items()})
     end_id = end_of_text_id(tokenizer)
-    streams = {name: tokenize(frame, tokenizer, end_id, numbers[name]) for name, frame in frames.items()}
+    columns = {name: read_table(file) for name, file in tables.items()}
+    streams = {name: tokenize(own, tokenizer, end_id, Groups(own, numbers[name])) for name, own in columns.items()}
     wants_sizes = phase.temperature is not None or phase.max_epochs is not None
     found = shares(
         weights,
-        {name: num_tokens(stream, frames[name]["text"]) for name, stream in streams.items()} if wants_sizes else {},
+        {name: num_tokens(stream, tables[name]) for name, stream in streams.items()} if wants_sizes else {},
         phase.tokens,
         temperature=phase.temperature,
         max_epochs=phase.max_epochs,
@@ -90,28 +118,31 @@ def make_mixture(model, phase: Phase, section: PretrainSection, data: Data, toke
     return mixture, names
 
 
-def num_tokens(stream: Stream, texts: pl.Series) -> float:
+def num_tokens(stream: Stream, file: Path) -> float:
     """Tokens of a stream: exact for few documents, else estimated from a sample's tokens by character."""
     number = len(stream.ids)
-    chosen = np.unique(np.linspace(0, number - 1, min(number, SAMPLE_DOCUMENTS)).astype(int))
-    tokens = sum(len(stream.token_ids[int(index)]) for index in chosen)
-    lengths = texts.str.len_chars() + 1
-    return tokens * lengths.sum() / lengths[chosen.tolist()].sum()
+    chosen = np.unique(np.linspace(0, number - 1, min(number, SAMPLE_DOCUMENTS)).astype(int)).tolist()
+    tokens = sum(len(stream.token_ids[row]) for row in chosen)
+    lengths = pl.scan_ipc(file).select(pl.col("text").str.len_chars().cast(pl.Int64) + 1)
+    lengths = lengths.collect(engine="streaming").to_series()
+    return tokens * lengths.sum() / lengths[chosen].sum()
 
 
 def pair_batches(phase: Phase, section: PretrainSection, data: Data, tokenizer) -> PairBatches:
     """Batches of parallel training segments for the phase's contrastive loss."""
     encode = TokenizedTexts([], tokenizer, end_of_text_id(tokenizer)).encode
     seed = [section.seed, *phase.name.encode(), *b"contrastive"]
-    return PairBatches(data.train, encode, phase.contrastive.num_pairs, seed, tokenizer.pad_token_id)
+    file = data.pairs()
+    groups = pl.scan_ipc(file).select("group").collect().to_series()
+    return PairBatches(read_table(file), groups, encode, phase.contrastive.num_pairs, seed, tokenizer.pad_token_id)
 
 
-def make_held_out(data: Data, tokenizer, seed: int) -> HeldOut:
+def make_held_out(data: DevSet, tokenizer, seed: int) -> HeldOut:
     """The development set as streams, with domains and qualities, for the measures after each phase."""
-    empty, end_id = data.texts.clear(), end_of_text_id(tokenizer)
+    end_id = end_of_text_id(tokenizer)
     domains = dict(data.dev.select("id", "domain").iter_rows())
     names = (*data.pair.split("-"), "pairs", "documents")
-    frames = {name: texts_of(name, data.dev, empty, data.pair, seed) for name in names}
+    frames = {name: texts_of(name, data.dev, data.pair, seed) for name in names}
     return HeldOut(
         {name: tokenize(frame, tokenizer, end_id) for name, frame in frames.items()},
         {name: [domains[id] for id in frame["id"]] for name, frame in frames.items()},
@@ -121,19 +152,26 @@ def make_held_out(data: Data, tokenizer, seed: int) -> HeldOut:
     )
 
 
-def _frame(model, name: str, phase: Phase, section: PretrainSection, data: Data, tokenizer, folder: Path):
-    """The documents of a stream as text; those that the model and simple measures find best, with `select`."""
-    texts = texts_of(name, data.train, data.texts, data.pair, section.seed, data.lexicon)
-    if texts.is_empty():
-        raise In2xError(f"pretrain phase {phase.name!r}: the stream {name!r} holds no text; take it out of the mixture")
+def sample(file: Path, number: int, seed: int, *columns: str) -> pl.DataFrame:
+    """At most `number` documents of a stream, drawn at random."""
+    table = read_table(file)
+    rows = pl.int_range(len(table["id"]), eager=True)
+    chosen = rows.sample(min(number, len(rows)), seed=seed, shuffle=True).to_list()
+    return pl.DataFrame({name: [table[name][row] for row in chosen] for name in columns or table})
+
+
+def _table(model, name: str, phase: Phase, section: PretrainSection, data: Data, tokenizer, folder: Path) -> Path:
+    """The file of a stream's documents; with `select`, of those that the model and simple measures find best."""
+    file = data.stream(name)
     if not phase.select:
-        return texts
-    chosen = folder / f"selected.{name.replace(':', '.')}.parquet"
+        return file
+    chosen = folder / f"selected.{name.replace(':', '.')}.arrow"
     if not chosen.exists():
-        pool = texts.sample(min(phase.select.pool_documents, len(texts)), seed=section.seed, shuffle=True)
+        pool = sample(file, phase.select.pool_documents, section.seed)
         stream = tokenize(pool, tokenizer, end_of_text_id(tokenizer))
-        write_parquet(best_documents(model, stream, pool, phase, section, tokenizer.pad_token_id), chosen)
-    return pl.read_parquet(chosen)
+        best = best_documents(model, stream, pool, phase, section, tokenizer.pad_token_id)
+        distributed.on_main(lambda: write_table([best], chosen))
+    return chosen
 
 
 def told_apart(names: list[Names], weights: dict[str, float]) -> list[Names]:

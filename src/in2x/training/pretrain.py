@@ -7,6 +7,7 @@ measures on held-out text, and the model.
 """
 
 import itertools
+import shutil
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -27,13 +28,14 @@ from in2x.training.alignment import layer_number, with_contrastive
 from in2x.training.groups import batches_with_groups, grouped_loss
 from in2x.training.loop import Loop
 from in2x.training.metrics import progress_bar
-from in2x.training.phases import Data, load_data, make_held_out, make_mixture, pair_batches, told_apart
+from in2x.training.phases import Data, load_data, make_held_out, make_mixture, pair_batches, sample, told_apart
 from in2x.training.schedule import factor
+from in2x.training.tables import read_table
 
 
 def run(section: PretrainSection, folder: Path, inputs: Mapping[str, Path]) -> dict:
     torch.manual_seed(section.seed)
-    data = load_data(inputs["corpus"], section.lexicon)
+    data = load_data(inputs["corpus"], folder / "streams", section.seed, section.lexicon)
     tokenizer, model, facts = _start(section, data, folder, inputs["corpus"])
     refuse_wrong_tokenizer(model, tokenizer, section.base)
     rope.refuse_too_long(model.config, section.phases)
@@ -69,6 +71,7 @@ def run(section: PretrainSection, folder: Path, inputs: Mapping[str, Path]) -> d
             write_json(phases_file, done)
             loop.save()
     save_model(loop.model, tokenizer, folder / "model")
+    distributed.on_main(lambda: shutil.rmtree(data.folder, ignore_errors=True))
     return done | facts | {"num_parameters": sum(parameter.numel() for parameter in loop.model.parameters())}
 
 
@@ -98,18 +101,22 @@ def _start(section: PretrainSection, data: Data, folder: Path, corpus: Path):
         if not section.vocabulary:
             return tokenizer, model, {}
         refuse_wrong_tokenizer(model, tokenizer, section.base)
-        tokenizer, fertility = extend_vocabulary(model, tokenizer, section.vocabulary, data, section.seed)
+        tokenizer, fertility = _extended(model, tokenizer, section.vocabulary, data)
         return tokenizer, model, {"fertility": fertility}
     if not (folder / "tokenizer").exists():
-        texts = itertools.chain(
-            data.train["source"].unique(maintain_order=True),
-            data.train["target"].unique(maintain_order=True),
-            data.texts["text"],
-        )
+        texts = itertools.chain(*(read_table(data.stream(language))["text"] for language in data.pair.split("-")))
         trained = train_tokenizer(texts, section.scratch.vocab_size, section.scratch.max_position_tokens)
         distributed.on_main(lambda: _save_tokenizer(trained, folder / "tokenizer"))
     tokenizer = load_tokenizer(folder / "tokenizer")
     return tokenizer, make_model(section.scratch, tokenizer), {}
+
+
+def _extended(model, tokenizer, settings, data: Data):
+    """The tokenizer with new pieces, as many as are set, and what they save; the model gets rows for them."""
+    hub, target = data.pair.split("-")
+    texts = sample(data.stream(target), settings.max_documents, data.seed, "text")["text"].to_list()
+    held_out = {hub: data.dev["source"].to_list(), target: data.dev["target"].to_list()}
+    return extend_vocabulary(model, tokenizer, settings, texts, held_out)
 
 
 def _save_tokenizer(tokenizer, folder: Path) -> None:
@@ -138,9 +145,8 @@ def _run_phase(loop: Loop, phase: Phase, section, data: Data, tokenizer, folder:
     layer = layer_number(phase.contrastive.layer, _num_layers(loop.model)) if parallel else 0
     start, tokens_before = time.monotonic(), loop.tokens
     with progress_bar(f"pretrain/{phase.name}", end - begin, loop.step - begin) as bar:
-        for rows in mixture.steps(skip=loop.step - begin):
-            if loop.step >= end:
-                break
+        steps = mixture.steps(loop.step - begin, loop.data_position if loop.step > begin else None)
+        for _, rows in zip(range(loop.step, end), steps, strict=False):
             num_loss_tokens = int(rows.loss_mask.sum())
             batches = list(batches_with_groups(rows, section.micro_batch_tokens))
             loss = grouped_loss(num_loss_tokens, names)
@@ -149,6 +155,7 @@ def _run_phase(loop: Loop, phase: Phase, section, data: Data, tokenizer, folder:
                 loss = with_contrastive(loss, phase.contrastive, layer)
             measured = loop.optimizer_step(batches, loss, ids=lambda rows=rows: rows.document_ids)
             loop.tokens += num_loss_tokens
+            loop.data_position = mixture.position
             rate = (loop.tokens - tokens_before) / (time.monotonic() - start)
             bar.advance(note=f"loss {measured['loss']:.3f}  {rate:,.0f} tokens/s")
             loop.after_step(phase=phase.name, tokens=loop.tokens, tokens_per_second=rate, **measured)

@@ -44,7 +44,7 @@ def quality(text: pl.Expr) -> pl.Expr:
 def document_nats(model, stream: Stream, context_tokens: int, micro_batch_tokens: int, pad_token_id: int) -> np.ndarray:
     """Mean negative log-likelihood per token of each document, in nats, from packed rows."""
     model.eval()
-    documents = [stream.document(index) for index in range(len(stream.ids))]
+    documents = stream.documents(range(len(stream.ids)))
     numbered = [replace(document, id=str(number)) for number, document in enumerate(documents)]
     rows = pack(numbered, context_tokens, pad_token_id)
     owners_NT = owners(rows)

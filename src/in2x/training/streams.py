@@ -4,16 +4,21 @@ A stream is named "en", "ja" (a language of the corpus), "pairs", "documents", "
 narrowed to a domain: "ja:conversational".
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
 from tokenizers import Tokenizer
 
+from in2x import distributed
 from in2x.sections.pretrain import BILINGUAL_STREAMS
 from in2x.training import bilingual
 from in2x.training.packing import Document
+
+READ_AHEAD_DOCUMENTS = 256
+"""Read and tokenised at once, by all processes together."""
 
 
 @dataclass(frozen=True)
@@ -22,56 +27,83 @@ class Stream:
 
     ids: Sequence[str]
     token_ids: Sequence[np.ndarray]
-    groups: np.ndarray | None = None
+    groups: Sequence[int] | None = None
 
-    def shuffled(self, rng: np.random.Generator) -> Iterator[int]:
-        """Indices of documents for ever: every epoch is another permutation."""
-        if not len(self.ids):
+    def walk(self, rng: np.random.Generator, skip: int = 0) -> Iterator[Document]:
+        """Documents for ever, the first `skip` passed over: every epoch is another permutation. In step with others."""
+        number = len(self.ids)
+        if not number:
             raise ValueError("a stream without documents can't be drawn from")
-        while True:
-            yield from rng.permutation(len(self.ids)).tolist()
+        rows = np.arange(number, dtype=np.int32 if number < 2**31 else np.int64)
+        for epoch in itertools.count():
+            order = rng.permutation(rows)
+            for start in range(max(0, skip - epoch * number), number, READ_AHEAD_DOCUMENTS):
+                yield from self.documents(order[start : start + READ_AHEAD_DOCUMENTS].tolist())
 
-    def document(self, index: int) -> Document:
-        token_ids = self.token_ids[index]
-        group = 0 if self.groups is None else int(self.groups[index])
-        return Document(self.ids[index], token_ids, np.ones(len(token_ids), bool), group)
+    def documents(self, rows: Sequence[int]) -> list[Document]:
+        """Documents by number, for all processes: each reads and tokenises its share. In step with others."""
+        parts = distributed.gather([self.document(rows[place]) for place in distributed.share(len(rows))])
+        return [parts[place % len(parts)][place // len(parts)] for place in range(len(rows))]
+
+    def document(self, row: int) -> Document:
+        token_ids = self.token_ids[row]
+        group = 0 if self.groups is None else self.groups[row]
+        return Document(self.ids[row], token_ids, np.ones(len(token_ids), bool), group)
 
 
-def texts_of(
+Blocks = Callable[[], Iterable[pl.DataFrame]]
+"""Begins anew to read a table, a block of its rows at a time."""
+
+
+def document_blocks(
     name: str,
-    pairs: pl.DataFrame,
-    texts: pl.DataFrame,
+    pairs: Blocks,
+    texts: Blocks,
     pair: str,
     seed: int,
     lexicon: Mapping[str, Mapping[str, str]] | None = None,
-) -> pl.DataFrame:
-    """The documents of stream `name` as text: columns id, text, source (where from) and language.
+) -> Iterator[pl.DataFrame]:
+    """The documents of stream `name` as text, a block at a time: columns id, text, source (where from) and language.
 
-    The language of a pair is its direction, "en-ja" or "ja-en"; of longer documents of both, "mixed".
+    The language of a pair is its direction, "en-ja" or "ja-en"; of longer documents of both, "mixed". Runs and
+    variants of pairs are those within a block.
     """
     kind, _, domain = name.partition(":")
-    if domain:
-        pairs = pairs.filter(domain=domain)
-    languages = dict(zip(pair.split("-"), ("source", "target"), strict=True))
-    if kind in languages:
-        own = pairs.select("id", text=languages[kind], source="origin").unique(
-            "text", keep="first", maintain_order=True
-        )
-        more = texts.filter(language=kind).select("id", "text", source="origin") if not domain else own.clear()
-        return pl.concat([own, more]).with_columns(language=pl.lit(kind))
-    if kind not in BILINGUAL_STREAMS:
+    sides = dict(zip(pair.split("-"), ("source", "target"), strict=True))
+    if kind not in (*sides, *BILINGUAL_STREAMS):
         raise ValueError(f"unknown stream {name!r}")
+
+    def own_pairs() -> Iterator[pl.DataFrame]:
+        return (block.filter(domain=domain) if domain else block for block in pairs())
+
+    if kind in sides:
+        more = () if domain else (block.filter(language=kind) for block in texts())
+        for block in itertools.chain(_distinct(own_pairs, sides[kind]), more):
+            yield block.select("id", "text", source="origin", language=pl.lit(kind))
+        return
     rng = np.random.default_rng([seed, *name.encode()])
-    if kind == "switched":
-        return bilingual.switched(pairs, pair, rng, lexicon)
-    return bilingual.MAKERS[kind](pairs, pair, rng)
+    settings = {"lexicon": lexicon} if kind == "switched" else {}
+    for block in own_pairs():
+        yield bilingual.MAKERS[kind](block, pair, rng, **settings)
+
+
+def _distinct(pairs: Blocks, side: str) -> Iterator[pl.DataFrame]:
+    """The sentences of a side as text, the first of equal ones (by a hash of 64 bits)."""
+    is_first, start = pl.concat([block[side].hash() for block in pairs()]).is_first_distinct(), 0
+    for block in pairs():
+        yield block.with_columns(text=side).filter(is_first.slice(start, len(block)))
+        start += len(block)
+
+
+def texts_of(name: str, pairs: pl.DataFrame, pair: str, seed: int) -> pl.DataFrame:
+    """The documents of a stream of few pairs, as `document_blocks` gives them."""
+    return pl.concat(document_blocks(name, lambda: [pairs], lambda: [], pair, seed))
 
 
 class TokenizedTexts(Sequence):
     """Token arrays of texts, each closed by the end-of-text token, made when they are asked for.
 
     A phase draws a small part of a large stream: tokenising it all first would take longer than a short phase.
-    The texts stay a column of polars: as Python's strings they would be in memory a second time.
     A control token in a text is plain text.
     """
 
@@ -90,6 +122,6 @@ class TokenizedTexts(Sequence):
         return np.array([*self.backend.encode(text, add_special_tokens=False).ids, self.end_id], np.int32)
 
 
-def tokenize(frame: pl.DataFrame, tokenizer, end_id: int, groups: np.ndarray | None = None) -> Stream:
-    """The stream of a frame's documents (columns id, text), whose groups have these numbers."""
-    return Stream(frame["id"], TokenizedTexts(frame["text"], tokenizer, end_id), groups)
+def tokenize(columns, tokenizer, end_id: int, groups: Sequence[int] | None = None) -> Stream:
+    """The stream of a table's documents (columns id, text), in memory or on the disk; groups by document."""
+    return Stream(columns["id"], TokenizedTexts(columns["text"], tokenizer, end_id), groups)
