@@ -83,7 +83,7 @@ def test_recomputed_layers_keep_their_input_and_one_is_at_work():
 
 def test_parts_of_a_step_by_hand():
     section = SftSection(micro_batch_tokens=128)
-    memory = training(section, SIZE, Load(128, 0, 1, 100), ONE)
+    memory = training(section, SIZE, Load(128, 0, 100), ONE)
     number = 1000 * 64 + 3 * (2 * 64 * 64 + 2 * 64 * 32 + 3 * 64 * 160 + 2 * 64 + 2 * 16) + 64
     layer = 16 * 64 + 4 * (3 * 160 + 2 * 64 + 2 * 32) + 4 * (64 + 32)
     expected = {
@@ -97,10 +97,10 @@ def test_parts_of_a_step_by_hand():
     assert memory.moment == "in a step"
     assert {part: held for part, held in memory.parts.items() if part != "fragments"} == expected
     assert memory.total == pytest.approx(1.1 * sum(expected.values()))
-    packed = training(section, SIZE, Load(128, 64, 1, 100), ONE).parts
+    packed = training(section, SIZE, Load(128, 64, 100), ONE).parts
     tenth = sum(held for part, held in packed.items() if part != "fragments") / 10
     assert packed["fragments"] == pytest.approx(tenth + 0.5 * packed["activations"])
-    on_gpu = training(section, SIZE, Load(128, 0, 1, 100), gpus("a10")).parts
+    on_gpu = training(section, SIZE, Load(128, 0, 100), gpus("a10")).parts
     assert on_gpu["fragments"] == pytest.approx(
         0.1 * sum(expected[part] for part in ("gradients", "activations", "logits"))
     )
@@ -113,7 +113,7 @@ def test_muons_step_by_hand(dtype, size):
     wide = Shape("qwen3", 100, 640, 1728, 3, 4, 2, 16, 2048)
     whole = ModelSize(wide.num_parameters, "a test", wide)
     found = {
-        machine.device_type: training(section, whole, Load(16, 0, 1, 10), machine) for machine in (ONE, gpus("a10"))
+        machine.device_type: training(section, whole, Load(16, 0, 10), machine) for machine in (ONE, gpus("a10"))
     }
     copies = 4 * 640 * 1728 + size * (4 * 640 * 1728 + 2 * 640 * 640)
     for memory in found.values():
@@ -158,18 +158,20 @@ def test_an_adapter_has_what_peft_puts_in(make_model, tokenizer):
         assert adapter_parameters(lora, shape) == trained
 
 
-def test_sharding_parts_what_is_kept_and_gathers_the_whole_between_the_steps():
+def test_sharding_parts_what_is_kept_and_gathers_the_whole_for_generation_alone():
     machine = gpus("h100", 8)
     section = SftSection(sharding="fsdp")
     number = SIZE.num_parameters
-    one = training(section, SIZE, Load(128, 0, 1, 100), machine)
-    assert one.parts["weights"] == 4 * number / 8 and one.parts["optimizer"] == number
+    one = training(section, SIZE, Load(128, 0, 100), machine)
+    assert one.parts["weights"] == one.parts["gradients"] == 4 * number / 8 and one.parts["optimizer"] == number
     deep = Shape("qwen3", 1000, 64, 160, 30, 4, 2, 16, 2048)
-    whole = training(section, ModelSize(deep.num_parameters, "a test", deep), Load(1, 0, 1, 1), machine)
+    size, samples = ModelSize(deep.num_parameters, "a test", deep), (Samples(1, 1, 1),)
+    whole = training(section, size, Load(1, 0, 1, samples=samples), machine)
     assert whole.moment == "between the steps" and whole.parts["gathered"] == 4 * deep.num_parameters
-    several = training(section, SIZE, Load(128, 0, 2, 100), machine)
-    assert several.parts["gradients"] == 4 * number  # FSDP2 keeps them whole until the last micro-batch
-    assert training(SftSection(), SIZE, Load(128, 0, 1, 100), machine).parts["gradients"] == 2 * 4 * number  # DDP
+    layers = training(section, size, Load(1, 0, 1), machine)
+    assert layers.moment == "in a step" and layers.total < whole.total
+    assert layers.parts["gathered"] == 4 * (2 * deep.table_parameters + 3 * deep.layer_parameters)
+    assert training(SftSection(), SIZE, Load(128, 0, 100), machine).parts["gradients"] == 2 * 4 * number  # DDP
 
 
 def test_only_generation():

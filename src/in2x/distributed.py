@@ -14,7 +14,7 @@ from __future__ import annotations
 import functools
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import TypeVar
@@ -25,7 +25,7 @@ COMPUTING_PATIENCE = timedelta(hours=1)
 """Of gradients and shards, which are exchanged within a step."""
 PLACES = 2
 
-Found = TypeVar("Found")
+Found, Item = TypeVar("Found"), TypeVar("Item")
 _alone = False
 
 
@@ -116,6 +116,23 @@ def gather(value) -> list:
 def share(count: int) -> range:
     """The numbers below `count` that this process sees to."""
     return range(rank(), count, world_size())
+
+
+def in_turns(items: Sequence[Item], act: Callable[[Item], Found]) -> list[Found]:
+    """act(item) of each, in order: every process sees to its share, and all get all.
+
+    All take as many turns, and who has no item left repeats one for nothing: weights that are parted among the
+    processes are gathered by all of them together.
+    """
+    size, own = world_size(), []
+    for first in range(0, len(items), size):
+        place = first + rank()
+        is_idle = place >= len(items)
+        found = act(items[first if is_idle else place])
+        if not is_idle:
+            own.append(found)
+    parts = gather(own)
+    return [parts[place % size][place // size] for place in range(len(items))]
 
 
 def start() -> None:

@@ -26,6 +26,7 @@ class Gpu:
 GPUS = {
     "rtx3090": Gpu("NVIDIA GeForce RTX 3090", 24, 71, 35.6, 936),
     "rtx4090": Gpu("NVIDIA GeForce RTX 4090", 24, 165.2, 82.6, 1008),
+    "rtx5090": Gpu("NVIDIA GeForce RTX 5090", 32, 209.5, 104.8, 1792),
     "a10": Gpu("NVIDIA A10", 24, 125, 31.2, 600),
     "l4": Gpu("NVIDIA L4", 24, 121, 30.3, 300),
     "l40s": Gpu("NVIDIA L40S", 48, 362, 91.6, 864),
@@ -34,6 +35,7 @@ GPUS = {
     "h100-pcie": Gpu("NVIDIA H100 PCIe", 80, 756, 51, 2000),
     "h100": Gpu("NVIDIA H100 SXM", 80, 989, 67, 3350),
     "h200": Gpu("NVIDIA H200 SXM", 141, 989, 67, 4800),
+    "b200": Gpu("NVIDIA B200 SXM", 180, 2250, 75, 8000),
     "mi300x": Gpu("AMD Instinct MI300X", 192, 1307, 163.4, 5300),
 }
 

@@ -2,10 +2,10 @@
 
 What is counted is what the code keeps, in float32 unless said otherwise:
 
-    weights, gradients, optimizer    of the trained parameters; parted among the devices with sharding = "fsdp", but
-                                     gradients that wait for another micro-batch, which FSDP2 keeps whole
-    half copies                      bfloat16 copies of the matrices, which autocast keeps until the loss is there
-    gathered                         whole layers, and between the steps the whole model, of weights that are parted
+    weights, gradients, optimizer    of the trained parameters; parted among the devices with sharding = "fsdp"
+    half copies                      bfloat16 copies of the matrices, which autocast keeps until the loss is there; of
+                                     one layer where activations are recomputed
+    gathered                         whole layers of weights that are parted, and the whole model for generation
     activations, logits              of one micro-batch; logits within the budget of in2x.model.chunks
     KV cache                         of all samples of a batch at full length
     frozen models, engine            beside the one in training
@@ -69,14 +69,12 @@ class Load:
     """What a stage that trains puts through its model, on one device.
 
     micro_batch_tokens: of one pass, padding included; packed_tokens: of its rows, where they hold several documents,
-    else 0; num_turns: passes of a step; logit_tokens: those of a pass that are predicted; frozen: names and bytes of
-    models beside the one in training; engine_bytes: of a generator in process; rollout_bytes: of a batch's tensors,
-    which stay off the GPU.
+    else 0; logit_tokens: those of a pass that are predicted; frozen: names and bytes of models beside the one in
+    training; engine_bytes: of a generator in process; rollout_bytes: of a batch's tensors, which stay off the GPU.
     """
 
     micro_batch_tokens: int
     packed_tokens: int
-    num_turns: int
     logit_tokens: int
     loss: str = "cross-entropy"
     frozen: tuple[tuple[str, float], ...] = ()
@@ -186,15 +184,15 @@ def _optimizer_bytes(section, size: ModelSize, trained: int) -> float:
     name = section.optimizer.name
     total = OPTIMIZER_BYTES[name] * trained
     if name == "muon" and size.shape and not section.lora:
-        total += FLOAT * size.shape.head_parameters * (1 if size.shape.is_tied else 2)
+        total += FLOAT * size.shape.table_parameters
     return total
 
 
-def _gradients(section, size: ModelSize, load: Load, machine: Machine) -> float:
-    """Parted at the end of a step's last pass; DDP has a second copy, in buckets, to exchange."""
+def _gradients(section, size: ModelSize, machine: Machine) -> float:
+    """Parted as soon as they are there; DDP has a second copy, in buckets, to exchange."""
     total = FLOAT * trained_parameters(section, size)
     if _is_parted(section, machine):
-        return total / machine.num_devices if load.num_turns == 1 else total
+        return total / machine.num_devices
     return total * (2 if machine.num_devices > 1 else 1)
 
 
@@ -202,7 +200,7 @@ def _step(section, size: ModelSize, load: Load, machine: Machine) -> Memory:
     """Forward and backward of one micro-batch."""
     shape, half = size.shape, _is_half(section, machine)
     parts = _state(section, size, load, machine)
-    parts["gradients"] = _gradients(section, size, load, machine)
+    parts["gradients"] = _gradients(section, size, machine)
     if shape is None:
         return Memory("in a step", parts)
     tokens, recomputed = load.micro_batch_tokens, section.gradient_checkpointing
@@ -211,11 +209,10 @@ def _step(section, size: ModelSize, load: Load, machine: Machine) -> Memory:
         trains_head = section.lora is None
         parts["logits"] = logits_bytes(shape, load.logit_tokens, load.loss, half, trains_head, machine.is_gpu)
     if half:
-        kept = 1 if section.lora and recomputed else shape.num_layers
+        kept = 1 if recomputed else shape.num_layers
         parts["half copies"] = HALF * kept * shape.layer_parameters
     if _is_parted(section, machine):
-        tables = shape.head_parameters * (1 if shape.is_tied else 2)
-        unparted = 2 * tables + 3 * shape.layer_parameters  # tables and two layers; gradients of tables and a layer
+        unparted = 2 * shape.table_parameters + 3 * shape.layer_parameters  # two layers, the gradient of one
         parts["gathered"] = FLOAT * unparted
     return _with_fragments(Memory("in a step", parts), machine, load.packed_tokens > 0)
 
@@ -224,8 +221,10 @@ def _between(section, size: ModelSize, load: Load, machine: Machine) -> Memory:
     """Samples, measures and saving, which want the whole model on every device."""
     parts = _state(section, size, load, machine)
     parted = _is_parted(section, machine)
-    if parted:
+    if parted and (load.samples or not size.shape):
         parts["gathered"] = FLOAT * size.num_parameters
+    elif parted:
+        parts["gathered"] = FLOAT * (size.shape.table_parameters + 2 * size.shape.layer_parameters)
     if size.shape and load.samples:
         parts["KV cache"] = max(cache_bytes(size.shape, samples, not parted) for samples in load.samples)
         parts["logits"] = _sampling_logits(size.shape)
@@ -239,7 +238,7 @@ def _orthogonalisation(section, size: ModelSize, load: Load, machine: Machine) -
     """
     shape, half = size.shape, _is_half(section, machine)
     parts = _state(section, size, load, machine)
-    parts["gradients"] = _gradients(section, size, load, machine)
+    parts["gradients"] = _gradients(section, size, machine)
     if not machine.is_gpu:
         tokens, recomputed = load.micro_batch_tokens, section.gradient_checkpointing
         parts["activations"] = activation_bytes(shape, tokens, load.packed_tokens, half, recomputed)

@@ -49,9 +49,13 @@ class Shape:
         return self.vocab_size * self.hidden_size
 
     @property
+    def table_parameters(self) -> int:
+        """The embedding and the head, which may be one table."""
+        return self.head_parameters * (1 if self.is_tied else 2)
+
+    @property
     def num_parameters(self) -> int:
-        tables = self.head_parameters * (1 if self.is_tied else 2)
-        return tables + self.num_layers * self.layer_parameters + self.hidden_size
+        return self.table_parameters + self.num_layers * self.layer_parameters + self.hidden_size
 
 
 PUBLISHED = {

@@ -39,18 +39,16 @@ def as_it_stands(machine: Machine, name: str) -> Machine:
     return replace(machine, runtime_bytes=max(machine.runtime_bytes, RUNTIME_BYTES[name]))
 
 
-def packed(section, row_tokens: int, step_tokens: int, machine: Machine, samples: tuple[Samples, ...]) -> Load:
+def packed(section, row_tokens: int, step_tokens: int, samples: tuple[Samples, ...]) -> Load:
     """Rows of one length, as in2x.training.batches cuts them into micro-batches."""
-    rows = max(1, min(section.micro_batch_tokens, step_tokens) // row_tokens)
-    num_batches = -(-max(1, step_tokens // row_tokens) // rows)
-    tokens = rows * row_tokens
-    return Load(tokens, row_tokens, -(-num_batches // machine.num_devices), tokens, samples=samples)
+    tokens = max(1, min(section.micro_batch_tokens, step_tokens) // row_tokens) * row_tokens
+    return Load(tokens, row_tokens, tokens, samples=samples)
 
 
 def _pretrain(recipe: Recipe, size: ModelSize, machine: Machine) -> Memory:
     section = recipe.pretrain
     samples = _measured(section.measures, machine)
-    loads = [packed(section, phase.context_tokens, section.step_tokens, machine, samples) for phase in section.phases]
+    loads = [packed(section, phase.context_tokens, section.step_tokens, samples) for phase in section.phases]
     return max((training(section, size, load, machine) for load in loads), key=lambda memory: memory.total)
 
 
@@ -60,7 +58,7 @@ def _sft(recipe: Recipe, size: ModelSize, machine: Machine) -> Memory:
     if section.early_stop:
         samples += (_samples(section.early_stop.num_segments, 1, section.early_stop.max_completion_tokens, machine),)
     return training(
-        section, size, packed(section, section.context_tokens, section.step_tokens, machine, samples), machine
+        section, size, packed(section, section.context_tokens, section.step_tokens, samples), machine
     )
 
 
@@ -68,7 +66,7 @@ def _reward(recipe: Recipe, size: ModelSize, machine: Machine) -> Memory:
     """All pairs of a step are one micro-batch; the samples are drawn before, from the supervised model."""
     section = recipe.reward
     row = min(MAX_SCORED_TOKENS, max(section.max_completion_tokens, LONG_TEXT_TOKENS))
-    load = Load(2 * section.step_pairs * row, 0, 1, 0, loss="ranking")
+    load = Load(2 * section.step_pairs * row, 0, 0, loss="ranking")
     drawn = _samples(section.num_pairs, 1, section.max_completion_tokens, machine, GENERATION_ROWS)
     return max(training(section, size, load, machine), inference(size, machine, drawn), key=lambda memory: memory.total)
 
@@ -77,7 +75,6 @@ def _rl(recipe: Recipe, size: ModelSize, machine: Machine) -> Memory:
     section, engine = recipe.rl, 0.0
     row = PROMPT_TOKENS + section.max_completion_tokens
     tokens = min(max(row, section.micro_batch_tokens // row * row), section.mini_batch_completions * row)
-    num_batches = -(-section.mini_batch_completions * row // tokens)
     samples = ()
     if section.generator.kind == "built-in":
         most = section.max_completion_tokens
@@ -90,7 +87,6 @@ def _rl(recipe: Recipe, size: ModelSize, machine: Machine) -> Memory:
     load = Load(
         tokens,
         0,
-        -(-num_batches // machine.num_devices),
         tokens * section.max_completion_tokens // row,
         loss="policy",
         frozen=_frozen(section, size, machine),

@@ -52,78 +52,91 @@ CHANGES = {
     "translate": {"num_segments": 20, "num_candidates": 4},
 }  # fmt: skip
 """What is smaller than in the recipe of the other probes."""
+TRAINED = "pretrain", "sft", "reward", "rl"
 OVERRIDES = [f"--{stage}.{key}={value}" for stage, own in CHANGES.items() for key, value in own.items()]
 
 
 @pytest.fixture(scope="module")
-def one_and_two(tmp_path_factory, write_recipe):
-    """The folders of the run by one process and by two."""
-    folder = tmp_path_factory.mktemp("processes")
-    file = write_recipe(folder)
-    (folder / "launched.py").write_text(LAUNCHED.format(seconds=SECONDS), encoding="utf-8")
-    recipe = load(file, [*OVERRIDES, f"--folder={folder / 'one'}"])
+def file(tmp_path_factory, write_recipe):
+    return write_recipe(tmp_path_factory.mktemp("processes"))
+
+
+@pytest.fixture(scope="module")
+def one(file):
+    """The folder of the run by one process."""
+    recipe = load(file, [*OVERRIDES, f"--folder={file.parent / 'one'}"])
     for name in recipe.stages:
         stages.run_stage(recipe, name)
+    return recipe.folder
+
+
+@pytest.fixture(scope="module", params=["none", "fsdp"])
+def two(file, request):
+    """The folder of the run by two processes, with the whole model in each, or with its weights parted."""
+    folder, launched = file.parent / f"two-{request.param}", file.parent / "launched.py"
+    launched.write_text(LAUNCHED.format(seconds=SECONDS), encoding="utf-8")
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    sharding = [f"--{stage}.sharding={request.param}" for stage in TRAINED]
     done = subprocess.run(
-        [*launch, folder / "launched.py", "run", file, *OVERRIDES, f"--folder={folder / 'two'}"],
+        [*launch, launched, "run", file, *OVERRIDES, *sharding, f"--folder={folder}"],
         capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"}, timeout=SECONDS + 60,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.count("translate: ") == 1  # the main process alone speaks of the outcome
-    return folder / "one", folder / "two"
+    return folder
 
 
 def log(run, stage):
     return pl.read_ndjson(run / stage / "metrics.jsonl", infer_schema_length=None)
 
 
-def test_every_step_of_pretraining_and_sft_is_the_same(one_and_two):
+def test_every_step_of_pretraining_and_sft_is_the_same(one, two):
     for stage in ("pretrain", "sft", "reward"):
-        one, two = (log(run, stage) for run in one_and_two)
+        alone, together = (log(run, stage) for run in (one, two))
         for name in ("loss", "gradient_norm", "learning_rate"):
-            assert two[name].to_list() == pytest.approx(one[name].to_list(), rel=2e-3), (stage, name)
-        assert two["loss"][0] == pytest.approx(one["loss"][0], rel=1e-5)
-        assert two["gradient_norm"][0] == pytest.approx(one["gradient_norm"][0], rel=1e-4)
+            assert together[name].to_list() == pytest.approx(alone[name].to_list(), rel=2e-3), (stage, name)
+        assert together["loss"][0] == pytest.approx(alone["loss"][0], rel=1e-5)
+        assert together["gradient_norm"][0] == pytest.approx(alone["gradient_norm"][0], rel=1e-4)
 
 
-def test_the_first_rollout_batch_is_the_same(one_and_two):
-    one, two = (
+def test_the_first_rollout_batch_is_the_same(one, two):
+    alone, together = (
         {name: value for name, value in log(run, "rl").row(0, named=True).items() if value is not None}
-        for run in one_and_two
+        for run in (one, two)
     )
-    assert one.keys() == two.keys() >= {"reward", "ratio", "entropy", "loss", "gradient_norm", "approx_kl"}
+    assert alone.keys() == together.keys() >= {"reward", "ratio", "entropy", "loss", "gradient_norm", "approx_kl"}
     for name in ("seconds_left", "memory_bytes"):
-        one.pop(name)
-    assert one["gate_pass_fraction"] == two["gate_pass_fraction"]
-    for name, value in one.items():
-        assert two[name] == pytest.approx(value, rel=2e-3, abs=2e-4), name
+        alone.pop(name)
+    assert alone["gate_pass_fraction"] == together["gate_pass_fraction"]
+    for name, value in alone.items():
+        assert together[name] == pytest.approx(value, rel=2e-3, abs=2e-4), name
 
 
-def test_pretraining_sft_and_rl_end_with_the_same_weights(one_and_two):
+def test_pretraining_sft_and_rl_end_with_the_same_weights(one, two):
     for stage in ("pretrain", "sft", "rl"):
-        one, two = (load_file(run / stage / "model/model.safetensors") for run in one_and_two)
-        for name, tensor in one.items():
+        alone, together = (load_file(run / stage / "model/model.safetensors") for run in (one, two))
+        for name, tensor in alone.items():
             torch.testing.assert_close(
-                two[name], tensor, atol=2e-3, rtol=0, msg=lambda text, of=f"{stage} {name}": f"{of}: {text}"
+                together[name], tensor, atol=2e-3, rtol=0, msg=lambda text, of=f"{stage} {name}": f"{of}: {text}"
             )
 
 
-def test_the_stages_report_the_same_results(one_and_two):
-    one, two = ([manifest(run / stage) for run in one_and_two] for stage in ("pretrain", "merge"))
-    perplexities = [[phase["perplexity"]["pairs"] for phase in found["results"]["phases"]] for found in one]
+def test_the_stages_report_the_same_results(one, two):
+    pretrain, merge = ([manifest(run / stage) for run in (one, two)] for stage in ("pretrain", "merge"))
+    perplexities = [[phase["perplexity"]["pairs"] for phase in found["results"]["phases"]] for found in pretrain]
     assert perplexities[1] == pytest.approx(perplexities[0], rel=1e-3)
-    names = [[candidate["name"] for candidate in found["results"]["candidates"]] for found in two]
+    names = [[candidate["name"] for candidate in found["results"]["candidates"]] for found in merge]
     assert names[0] == names[1]
 
 
-def test_both_translate_every_segment_with_every_system(one_and_two):
-    one, two = (pl.read_parquet(run / "translate" / "hypotheses.parquet") for run in one_and_two)
-    assert one.select("segment_id", "system", "decoding").equals(two.select("segment_id", "system", "decoding"))
-    same = (one["hypothesis"] == two["hypothesis"]).mean()
+def test_both_translate_every_segment_with_every_system(one, two):
+    alone, together = (pl.read_parquet(run / "translate" / "hypotheses.parquet") for run in (one, two))
+    columns = "segment_id", "system", "decoding"
+    assert alone.select(columns).equals(together.select(columns))
+    same = (alone["hypothesis"] == together["hypothesis"]).mean()
     assert same > 0.9  # near ties of two tokens may fall the other way
 
 
-def test_the_recipe_is_that_of_a_run_that_can_be_continued_by_one_process(one_and_two):
-    recipe = load(one_and_two[0].parent / "recipe.toml", [*OVERRIDES, f"--folder={one_and_two[1]}"])
+def test_the_recipe_is_that_of_a_run_that_can_be_continued_by_one_process(one, two):
+    recipe = load(two.parent / "recipe.toml", [*OVERRIDES, f"--folder={two}"])
     assert all(manifest(recipe.folder / stage)["status"] == "complete" for stage in recipe.stages)

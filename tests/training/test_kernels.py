@@ -1,5 +1,8 @@
+import weakref
+
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from in2x.artifacts import In2xError
 from in2x.sections import Optimizer, Training
@@ -30,6 +33,30 @@ def test_what_is_trained_keeps_less_and_computes_the_same(make_model, tmp_path, 
     parameters = dict(plain.model.named_parameters())
     for name, value in fused.model.named_parameters():
         torch.testing.assert_close(value, parameters[name], rtol=0, atol=1e-4, msg=name)
+
+
+class HalfCopies(TorchDispatchMode):
+    """The bfloat16 copies of weights that are made, for as long as they live."""
+
+    def __init__(self):
+        super().__init__()
+        self.made = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        found = func(*args, **(kwargs or {}))
+        if func is torch.ops.aten._to_copy.default and found.dtype == torch.bfloat16 and args[0].is_leaf:
+            self.made.append(weakref.ref(found))
+        return found
+
+
+@pytest.mark.parametrize(("recomputed", "alive"), [(False, 14), (True, 0)])
+def test_recomputed_layers_leave_no_copies_of_their_weights(make_model, recomputed, alive):
+    model = prepare_model(make_model().train(), Training(gradient_checkpointing=recomputed))
+    with HalfCopies() as copies, torch.autocast("cpu", torch.bfloat16):
+        states = model.get_decoder()(input_ids=torch.arange(5, 13)[None], use_cache=False).last_hidden_state
+        assert len(copies.made) == 14  # seven matrices of two layers
+        assert sum(copy() is not None for copy in copies.made) == alive
+    assert states.requires_grad
 
 
 def test_recomputed_activations_change_no_bit_of_the_step(make_model, tmp_path):

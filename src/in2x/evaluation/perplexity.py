@@ -1,4 +1,7 @@
-"""Perplexity of held-out documents: of all their tokens, by document, and by position in the document."""
+"""Perplexity of held-out documents: of all their tokens, by document, and by position in the document.
+
+Several processes compute a share each, in step, and all get the same.
+"""
 
 import math
 from dataclasses import dataclass, replace
@@ -6,6 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
+from in2x import distributed
 from in2x.model.logprobs import cross_entropy_sum, token_nats
 from in2x.training.batches import micro_batches
 from in2x.training.packing import Document, owners, pack
@@ -33,7 +37,8 @@ def token_losses(
     model.eval()
     numbered = [replace(document, id=str(number)) for number, document in enumerate(documents)]
     rows = pack(numbered, context_tokens, pad_token_id)
-    nats = [token_nats(model, batch).double().cpu().numpy() for batch in micro_batches(rows, micro_batch_tokens)]
+    batches = list(micro_batches(rows, micro_batch_tokens))
+    nats = distributed.in_turns(batches, lambda batch: token_nats(model, batch).double().cpu().numpy())
     mask_NT = rows.loss_mask
     return TokenLosses(np.concatenate([*nats, []]), owners(rows)[mask_NT], rows.position_ids[mask_NT])
 
@@ -45,8 +50,9 @@ def mean_nats(
     """Mean negative log-likelihood, in nats, of the tokens in the documents' loss masks."""
     rows = pack(documents, context_tokens, pad_token_id)
     model.eval()
-    total = sum(float(cross_entropy_sum(model, batch)) for batch in micro_batches(rows, micro_batch_tokens))
-    return total / int(rows.loss_mask.sum())
+    batches = list(micro_batches(rows, micro_batch_tokens))
+    totals = distributed.in_turns(batches, lambda batch: float(cross_entropy_sum(model, batch)))
+    return sum(totals) / int(rows.loss_mask.sum())
 
 
 def perplexity(

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+from in2x import distributed
 from in2x.training.alignment import hidden_layers, mean_pooled
 from in2x.training.packing import Document, owners, pack
 
@@ -23,15 +24,17 @@ def pooled_states(model, token_ids: Sequence[np.ndarray], micro_batch_tokens: in
     device = next(model.parameters()).device
     longest = max(map(len, token_ids))
     order = sorted(range(len(token_ids)), key=lambda n: len(token_ids[n]))
-    states: list[torch.Tensor] = []
-    for numbers in _batches(order, token_ids, max(micro_batch_tokens, longest)):
+
+    def states_of(numbers: list[int]) -> torch.Tensor:
         documents = [Document(str(n), token_ids[own], np.zeros(len(token_ids[own]), bool))
                      for n, own in enumerate(numbers)]  # fmt: skip
         rows = pack(documents, longest, pad_token_id)
         inputs = (torch.from_numpy(x).to(device) for x in (rows.input_ids, rows.position_ids))
         layers, own = hidden_layers(model, *inputs), torch.from_numpy(owners(rows)).to(device)
-        states.append(torch.stack([mean_pooled(layer, own, len(numbers)).cpu() for layer in layers]))
-    in_order = torch.cat(states, dim=1)
+        return torch.stack([mean_pooled(layer, own, len(numbers)).cpu() for layer in layers])
+
+    batches = _batches(order, token_ids, max(micro_batch_tokens, longest))
+    in_order = torch.cat(distributed.in_turns(batches, states_of), dim=1)
     return torch.empty_like(in_order).index_copy_(1, torch.tensor(order), in_order)
 
 

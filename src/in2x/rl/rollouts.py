@@ -169,14 +169,17 @@ def collate(
 
 @torch.inference_mode()
 def _fill_logprobs(into_BT: torch.Tensor, model, rollouts: Rollouts, micro_batch_tokens: int) -> None:
-    """Fill in what the model gives the completions' tokens; several processes do their shares, and add them up."""
+    """Fill in what the model gives the completions' tokens; several processes do a share each, in step."""
     model.eval()
     parts = _micro_batches(rollouts, torch.arange(len(rollouts)), micro_batch_tokens)
-    for rows, extra in (parts[place] for place in distributed.share(len(parts))):
-        part = {name: tensor.to(model.device) for name, tensor in (_columns(rollouts, rows) | extra).items()}
-        into_BT[rows, : part["input_ids"].shape[1]] = _policy_logprobs(model, part, rollouts.temperature)[0].cpu()
-    if distributed.world_size() > 1:
-        into_BT.copy_(sum(distributed.gather(into_BT)))
+
+    def logprobs(part: tuple[torch.Tensor, dict]) -> torch.Tensor:
+        rows, extra = part
+        batch = {name: tensor.to(model.device) for name, tensor in (_columns(rollouts, rows) | extra).items()}
+        return _policy_logprobs(model, batch, rollouts.temperature)[0].cpu()
+
+    for (rows, _), found_BT in zip(parts, distributed.in_turns(parts, logprobs), strict=True):
+        into_BT[rows, : found_BT.shape[1]] = found_BT
 
 
 def _micro_batches(rollouts: Rollouts, rows: torch.Tensor, budget: int) -> list[tuple[torch.Tensor, dict]]:

@@ -25,7 +25,13 @@ def prepare_model(model: nn.Module, settings) -> nn.Module:
 
 
 def _recompute(model: nn.Module) -> None:
-    """Newer versions of transformers have another name for it, and warn of the old one."""
+    """Keep of each layer its input alone.
+
+    Autocast would keep the bfloat16 copies of all layers' weights until the loss is there: they go with their layer.
+    Newer versions of transformers have another name for it, and warn of the old one.
+    """
+    for layer in layers_of(model):
+        layer.register_forward_hook(lambda *_: torch.clear_autocast_cache())
     kwargs = {"use_reentrant": False}
     if hasattr(model, "activation_checkpointing_enable"):
         model.activation_checkpointing_enable(kwargs)

@@ -165,13 +165,12 @@ class Loop:
 
     @contextmanager
     def _exchange(self, last: bool) -> Iterator[None]:
-        """Processes exchange their gradients in the last backward pass of a step only."""
+        """Processes exchange their gradients in the last backward pass of a step; where they are parted, in each."""
         if not self.shards:
             with nullcontext() if last else self.accelerator.no_sync(self.wrapped):
                 yield
             return
         self.shards.at_work = True
-        self.shards.last_micro_batch(last)
         try:
             yield
         finally:

@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 import torch
 
+from in2x import distributed
 from in2x.model.logprobs import token_nats
 from in2x.training.batches import micro_batches
 from in2x.training.metrics import progress_bar
@@ -48,14 +49,14 @@ def document_nats(model, stream: Stream, context_tokens: int, micro_batch_tokens
     numbered = [replace(document, id=str(number)) for number, document in enumerate(documents)]
     rows = pack(numbered, context_tokens, pad_token_id)
     owners_NT = owners(rows)
-    totals, counts = np.zeros(len(documents)), np.zeros(len(documents))
-    start = 0
-    with progress_bar("scoring documents", len(rows)) as bar:
-        for batch in micro_batches(rows, micro_batch_tokens):
-            end = start + len(batch["input_ids"])
-            owner = owners_NT[start:end][batch["loss_mask"].numpy()]
-            np.add.at(totals, owner, token_nats(model, batch).cpu().numpy())
-            np.add.at(counts, owner, 1)
-            bar.advance(end - start)
-            start = end
+    batches = list(micro_batches(rows, micro_batch_tokens))
+    with progress_bar("scoring documents", len(batches)) as bar:
+
+        def nats(batch: dict) -> np.ndarray:
+            bar.advance(distributed.world_size())
+            return token_nats(model, batch).double().cpu().numpy()
+
+        nats_N = np.concatenate([*distributed.in_turns(batches, nats), []])
+    owner_N = owners_NT[rows.loss_mask]
+    totals, counts = (np.bincount(owner_N, weights, len(documents)) for weights in (nats_N, None))
     return totals / np.maximum(counts, 1)

@@ -1,8 +1,10 @@
 """Weights, gradients and optimizer state parted among the processes: FSDP2 (torch's fully_shard).
 
-Every layer is gathered when it is computed, and parted again after it. What is computed outside of the training step -
-perplexities, samples - needs the whole model: it is gathered at the first such computation, and parted again by the
-next training step. accelerate wraps FSDP2 on GPUs only, so torch's own is called: one code for gloo and NCCL.
+Every layer is gathered when it is computed, and parted again after it; gradients are parted as soon as they are there.
+So it is between the steps, too, where all processes compute in step (`distributed.in_turns`): perplexities, hidden
+states, log-probabilities. Generation isn't in step: it needs the whole model, which is gathered for it, and parted
+again by the next training step. accelerate wraps FSDP2 on GPUs only, so torch's own is called: one code for gloo and
+NCCL.
 """
 
 import torch
@@ -23,32 +25,50 @@ class Shards:
         for layer in layers_of(model):
             fully_shard(layer, mesh=mesh)
         fully_shard(wrapped, mesh=mesh)
-        self.wrapped, self.whole, self.at_work = wrapped, False, False
+        self.wrapped, self.at_work, self.has_tables, self.is_whole = wrapped, False, False, False
         self.modules = [module for module in wrapped.modules() if hasattr(module, "unshard")]
+        self._begin()
         for module in {model, model.get_decoder()}:
-            module.register_forward_pre_hook(lambda *_: None if self.at_work else self.gather())
+            module.register_forward_pre_hook(self._before_forward, with_kwargs=True)
+            module.register_state_dict_pre_hook(lambda *_: self.part())  # FSDP does it, and would not tell
 
     def gather(self) -> None:
         """Put the whole model into every process, until the next training step; all processes must come here."""
-        if self.whole:
+        if self.is_whole:
             return
         for module in self.modules:
             module.set_reshard_after_forward(False, recurse=False)
             module.unshard()
-        self.whole = True
+        self.has_tables = self.is_whole = True
 
     def part(self) -> None:
         """Keep this process's share only."""
-        if not self.whole:
-            return
-        for module in self.modules:
-            module.set_reshard_after_forward(module is not self.wrapped, recurse=False)
-            module.reshard()
-        self.whole = False
+        if self.is_whole:
+            for module in self.modules:
+                module.set_reshard_after_forward(module is not self.wrapped, recurse=False)
+                module.reshard()
+        elif self.has_tables:
+            self.wrapped.reshard()
+        self.has_tables = self.is_whole = False
 
-    def last_micro_batch(self, last: bool) -> None:
-        """Whether the next backward pass is the step's last: gradients are exchanged then."""
-        self.wrapped.set_requires_gradient_sync(last)
+    @torch.no_grad()
+    def _begin(self) -> None:
+        """Let FSDP know its root by a first pass through it, and gather each module once: in inference mode, where the
+        first call may be, it would make tensors that can't be trained."""
+        self.wrapped(lambda *_: torch.zeros(()), {})
+        for module in self.modules:
+            module.unshard()
+            module.reshard()
+
+    def _before_forward(self, module, args, kwargs) -> None:
+        """Outside of a training step: gather embedding and head, which no layer has; the whole for generation."""
+        if self.at_work:
+            return
+        if kwargs.get("use_cache") is not False:
+            self.gather()
+        elif not self.has_tables:
+            self.wrapped.unshard()
+            self.has_tables = True
 
 
 def layers_of(model: nn.Module) -> list[nn.Module]:

@@ -42,8 +42,7 @@ class Stream:
 
     def documents(self, rows: Sequence[int]) -> list[Document]:
         """Documents by number, for all processes: each reads and tokenises its share. In step with others."""
-        parts = distributed.gather([self.document(rows[place]) for place in distributed.share(len(rows))])
-        return [parts[place % len(parts)][place // len(parts)] for place in range(len(rows))]
+        return distributed.in_turns(rows, self.document)
 
     def document(self, row: int) -> Document:
         token_ids = self.token_ids[row]
