@@ -7,6 +7,7 @@ a GPU a generated token takes a pass over the weights in memory, shared by all r
 one without such operations, shows what it took when it ran. Without torch, unless a stage trains in other than float32.
 """
 
+import itertools
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -76,6 +77,10 @@ def plan(recipe: Recipe, machine: Machine) -> list[StagePlan]:
     return found
 
 
+LEAST_PRODUCTS = 100
+"""The first may take all of the time, where the library starts its threads on a machine that has other work."""
+
+
 def measure_flops(threads: int | None = None, seconds: float = 0.2, side: int = 64) -> float:
     """Floating-point operations per second: those of the fastest float32 matrix product on one core, times the threads.
 
@@ -87,7 +92,10 @@ def measure_flops(threads: int | None = None, seconds: float = 0.2, side: int = 
 
     a = np.random.default_rng(0).random((side, side), dtype=np.float32)
     product, fastest, end = np.empty_like(a), float("inf"), time.perf_counter() + seconds
-    while (start := time.perf_counter()) < end:
+    for number in itertools.count():
+        start = time.perf_counter()
+        if start > end and number >= LEAST_PRODUCTS:
+            break
         np.matmul(a, a, out=product)
         fastest = min(fastest, time.perf_counter() - start)
     return 2 * side**3 / fastest * (threads or psutil.cpu_count(logical=False) or 1)
