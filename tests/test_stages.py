@@ -5,6 +5,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import polars as pl
 import pytest
 import torch
 
@@ -137,6 +138,23 @@ def test_a_crash_is_continued_in_the_same_folder(pipeline):
     assert pipeline.held["sft"] == ["half.txt", "manifest.json"]
     after = artifacts.manifest(Path("runs/r/sft"))
     assert after["status"] == "complete" and after["seconds"] > 1000  # the time of both attempts
+
+
+def test_a_damaged_table_is_named_with_the_stage_that_makes_it(pipeline, monkeypatch):
+    def read(section, folder, inputs):
+        pl.read_parquet(inputs["corpus"] / "pairs.parquet")
+
+    pipeline.run(names=["corpus"])
+    table = Path("runs/r/corpus/pairs.parquet")
+    pl.DataFrame({"id": ["a"] * 100}).write_parquet(table)
+    table.write_bytes(table.read_bytes()[:200])
+    monkeypatch.setattr(sys.modules["fake_pretrain"], "run", read)
+    with pytest.raises(In2xError, match=r"runs/r/corpus/pairs.parquet: cut short or damaged .* --from=corpus"):
+        pipeline.run(names=["pretrain"])
+    pl.DataFrame({"id": ["a"]}).write_parquet(table)
+    monkeypatch.setattr(sys.modules["fake_pretrain"], "run", lambda *_: pl.read_parquet(table).select("source"))
+    with pytest.raises(pl.exceptions.ColumnNotFoundError):  # a mistake of ours stays one
+        pipeline.run(names=["pretrain"])
 
 
 def test_a_crash_under_other_settings_is_cleared(pipeline):

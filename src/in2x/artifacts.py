@@ -9,6 +9,7 @@ one under another fingerprint is stale and is cleared before the stage starts.
 import errno
 import fcntl
 import hashlib
+import itertools
 import json
 import os
 import platform
@@ -17,7 +18,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib import metadata
@@ -246,6 +247,19 @@ def storage_problem(error: BaseException) -> str | None:
     if number is None and "No space left on device" in str(error):
         number = errno.ENOSPC
     return words.get(number)
+
+
+def damaged_tables(folders: Iterable[Path]) -> list[Path]:
+    """The parquet files in these folders that can't be opened."""
+    import polars as pl
+
+    damaged = []
+    for file in itertools.chain(*(sorted(folder.glob("*.parquet")) for folder in folders)):
+        try:
+            pl.read_parquet_schema(file)
+        except pl.exceptions.PolarsError:
+            damaged.append(file)
+    return damaged
 
 
 def update_manifest(folder: Path, **values) -> None:

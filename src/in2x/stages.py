@@ -117,7 +117,17 @@ def _complete(folder: Path, print_: str) -> dict | None:
 
 def _at_work(module, section, folder: Path, inputs: Mapping[str, Path]) -> None:
     with artifacts.timed(folder):
-        results = module.run(section, folder, inputs) or {}
+        try:
+            results = module.run(section, folder, inputs) or {}
+        except Exception as error:
+            if type(error).__module__.partition(".")[0] not in ("polars", "pyarrow"):
+                raise
+            if not (damaged := artifacts.damaged_tables([folder, *inputs.values()])):
+                raise
+            raise In2xError(
+                f"{damaged[0]}: cut short or damaged ({error}); run the stage {damaged[0].parent.name} again: "
+                f"in2x run RECIPE --from={damaged[0].parent.name}"
+            ) from error
     artifacts.update_manifest(folder, status="complete", results=results)
 
 
