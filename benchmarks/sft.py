@@ -7,7 +7,8 @@ so that memory is comparable; the two sides alternate, and the first steps of ea
 tokens (those that are predicted) a second of wall clock; the loads of both sides differ, so processor time is compared
 too. Padded is compared with padded and packed with packed, over rows of the same length and as many rows a step and a
 micro-batch; what differs is what either does with them. Documents are random tokens with the lengths of sentence pairs
-as chat turns (SFT), or of paragraphs (CPT): neither speed nor memory depends on what they say.
+as chat turns (SFT), or of paragraphs (CPT): neither speed nor memory depends on what they say. `cpt-packed-150k` is CPT
+with the same layers around a vocabulary of 150,000 tokens, whose logits are what there is to keep small.
 """
 
 from __future__ import annotations
@@ -15,17 +16,19 @@ from __future__ import annotations
 import argparse
 import os
 import statistics
+import sys
+import tempfile
 from pathlib import Path
 
 from machine import MODEL, matmul_peak, median_and_least, report, run_worker, seeded_documents
 
-MODES = ("sft-padded", "sft-packed", "cpt-packed")
-TARGETS = {"sft-padded": 1.6, "sft-packed": 1.6, "cpt-packed": 1.3}
+TARGETS = {"sft-padded": 1.6, "sft-packed": 1.6, "cpt-packed": 1.3, "cpt-packed-150k": 1.3}
+LARGE_VOCABULARY = 150_000
 
 
 def task_of(mode: str, options: argparse.Namespace) -> dict:
     """What a worker reads. A micro-batch holds micro_batch_tokens in packed rows, or as many documents padded."""
-    packing = mode.endswith("packed")
+    packing = "packed" in mode
     tokens_of_a_document = 48 if mode.startswith("sft") else 72
     rows = options.micro_batch_tokens // (options.context_tokens if packing else tokens_of_a_document)
     micro_batches = max(1, options.step_tokens // options.micro_batch_tokens)
@@ -46,15 +49,27 @@ def task_of(mode: str, options: argparse.Namespace) -> dict:
     }
 
 
-def measure(mode: str, options: argparse.Namespace) -> dict:
-    import sys
+def with_vocabulary(model: Path, number: int, folder: Path) -> Path:
+    """The model and its tokenizer in `folder`, with an embedding of so many rows."""
+    from transformers import AutoModelForCausalLM, AutoTokenizer
 
+    larger = AutoModelForCausalLM.from_pretrained(model)
+    larger.resize_token_embeddings(number, mean_resizing=False)
+    larger.save_pretrained(folder)
+    AutoTokenizer.from_pretrained(model).save_pretrained(folder)
+    return folder
+
+
+def measure(mode: str, options: argparse.Namespace) -> dict:
     task = task_of(mode, options)
     runs: dict[str, list[dict]] = {"in2x": [], "trl": []}
-    for _ in range(options.repeats):
-        runs["in2x"].append(run_worker(sys.executable, "sft_ours.py", task, options.threads))
-        if options.peer_python:
-            runs["trl"].append(run_worker(options.peer_python, "sft_peer.py", task, options.threads))
+    with tempfile.TemporaryDirectory() as folder:
+        if mode.endswith("150k"):
+            task["model"] = str(with_vocabulary(options.model, LARGE_VOCABULARY, Path(folder)))
+        for _ in range(options.repeats):
+            runs["in2x"].append(run_worker(sys.executable, "sft_ours.py", task, options.threads))
+            if options.peer_python:
+                runs["trl"].append(run_worker(options.peer_python, "sft_peer.py", task, options.threads))
     return {"mode": mode, "target": TARGETS[mode]} | runs
 
 
@@ -114,7 +129,7 @@ def show(measured: list[dict], peak: float, options: argparse.Namespace) -> None
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--peer-python", help="the Python of the environment with TRL; without it ours runs alone")
-    parser.add_argument("--modes", nargs="+", choices=MODES, default=list(MODES))
+    parser.add_argument("--modes", nargs="+", choices=TARGETS, default=list(TARGETS))
     parser.add_argument("--model", type=Path, default=MODEL)
     parser.add_argument("--context-tokens", type=int, default=128)
     parser.add_argument("--micro-batch-tokens", type=int, default=1024)
