@@ -34,10 +34,7 @@ SAMPLING_LOGITS_ROWS = 128
 PROMPT_TOKENS = 64
 """Assumed of the longest prompts of a batch, template included."""
 FRAGMENTS = 0.1
-"""Share of tensors that an allocator holds besides: fitted on a CPU (benchmarks/memory.py), assumed on a GPU."""
-ACTIVATION_FRAGMENTS = 0.5
-"""On a processor, of packed rows' activations, besides: blocks of many sizes that come and go. Fitted on two steps of a
-model of 47 M and one of 4 M in float32 and bfloat16 (docs/recipes.md)."""
+"""Share of tensors that an allocator holds besides: on a CPU as measured (benchmarks/memory.py), assumed on a GPU."""
 LASTING = ("weights", "optimizer", "running mean", "preference model", "reference policy", "engine", "runtime")
 ITERATION_COPIES = 4
 """Of the matrices of one shape in Newton-Schulz's precision, beside their momenta in float32."""
@@ -214,7 +211,7 @@ def _step(section, size: ModelSize, load: Load, machine: Machine) -> Memory:
     if _is_parted(section, machine):
         unparted = 2 * shape.table_parameters + 3 * shape.layer_parameters  # two layers, the gradient of one
         parts["gathered"] = FLOAT * unparted
-    return _with_fragments(Memory("in a step", parts), machine, load.packed_tokens > 0)
+    return _with_fragments(Memory("in a step", parts), machine)
 
 
 def _between(section, size: ModelSize, load: Load, machine: Machine) -> Memory:
@@ -246,15 +243,14 @@ def _orthogonalisation(section, size: ModelSize, load: Load, machine: Machine) -
     gram = min(shape.hidden_size, shape.intermediate_size) ** 2
     copies = FLOAT * matrix + (HALF if half else FLOAT) * (ITERATION_COPIES * matrix + 2 * gram)
     parts["orthogonalisation"] = 2 * shape.num_layers * copies
-    return _with_fragments(Memory("in the optimizer's step", parts), machine, load.packed_tokens > 0)
+    return _with_fragments(Memory("in the optimizer's step", parts), machine)
 
 
-def _with_fragments(memory: Memory, machine: Machine, is_packed: bool = False) -> Memory:
+def _with_fragments(memory: Memory, machine: Machine) -> Memory:
     """With what the allocator holds and can't use: on a GPU of what comes and goes, on a CPU of everything."""
     lasting = LASTING if machine.is_gpu else ("runtime",)
     whole = sum(held for part, held in memory.parts.items() if part not in lasting)
-    in_blocks = memory.parts.get("activations", 0.0) if is_packed and not machine.is_gpu else 0.0
-    return Memory(memory.moment, {**memory.parts, "fragments": FRAGMENTS * whole + ACTIVATION_FRAGMENTS * in_blocks})
+    return Memory(memory.moment, {**memory.parts, "fragments": FRAGMENTS * whole})
 
 
 def _sampling_logits(shape: Shape) -> float:
