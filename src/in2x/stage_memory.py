@@ -57,9 +57,7 @@ def _sft(recipe: Recipe, size: ModelSize, machine: Machine) -> Memory:
     samples = _measured(section.measures, machine)
     if section.early_stop:
         samples += (_samples(section.early_stop.num_segments, 1, section.early_stop.max_completion_tokens, machine),)
-    return training(
-        section, size, packed(section, section.context_tokens, section.step_tokens, samples), machine
-    )
+    return training(section, size, packed(section, section.context_tokens, section.step_tokens, samples), machine)
 
 
 def _reward(recipe: Recipe, size: ModelSize, machine: Machine) -> Memory:

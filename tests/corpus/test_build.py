@@ -161,6 +161,16 @@ def test_stage_writes_pairs_texts_and_every_rejected_row(sources, tmp_path):
     json.dumps(results)  # for the manifest
 
 
+def test_texts_of_several_sources_stand_in_one_file_in_their_order(sources, tmp_path):
+    pl.DataFrame({"text": ["It rains.", "It snows."]}).write_parquet(tmp_path / "more.parquet")
+    more = Source(name="more", kind="text", path=tmp_path / "more.parquet", language="en")
+    results = build.run(CorpusSection(sources=(*sources, more), num_dev=4, num_test=6), tmp_path / "corpus", {})
+    texts = pl.read_parquet(tmp_path / "corpus" / "text.parquet")
+    assert texts.columns == ["id", "language", "text", "origin"]
+    assert texts["id"].to_list() == ["news:1", "news:2", "more:1", "more:2"]
+    assert results["num_text_documents"] == {"ja": 2, "en": 2}
+
+
 def test_stage_without_pairs_says_so(sources, tmp_path):
     with pytest.raises(In2xError, match="no translation pairs were read"):
         build.run(CorpusSection(sources=sources[1:]), tmp_path / "corpus", {})

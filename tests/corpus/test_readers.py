@@ -36,6 +36,19 @@ def jsonl(*rows):
 # --- the kinds --------------------------------------------------------------------------------------------
 
 
+def test_text_from_parquet(tmp_path):
+    frame = pl.DataFrame({"body": ["今日は晴れです。", None, "明日は雨です。"], "id": ["a", "b", "c"]})
+    frame.write_parquet(tmp_path / "news.parquet")
+    own = source("text", tmp_path / "news.parquet", columns=("body",), language="ja")
+    result = read(own)
+    assert result.rows.select("id", "language", "text").rows() == [
+        ("s:a", "ja", "今日は晴れです。"), ("s:c", "ja", "明日は雨です。"),
+    ]  # fmt: skip
+    assert result.broken["reason"].to_list() == ["no 'body'"]
+    with pytest.raises(CorpusError, match="no column 'text'; it has 'body'"):
+        read(source("text", tmp_path / "news.parquet", columns=(), language="ja"))
+
+
 def test_tsv_with_header(tmp_path):
     result = read(source("tsv", write(tmp_path / "a.tsv", tsv(PAIRS))))
     assert result.rows.columns == ["id", "source", "target"]

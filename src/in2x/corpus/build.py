@@ -6,8 +6,11 @@ is tested, and the others are set aside, so that no variant of it is ever traine
 """
 
 import hashlib
+from collections import Counter
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import polars as pl
@@ -23,11 +26,14 @@ from in2x.sections import CorpusSection, Source
 
 SHINGLE_CHARS = {"ja": 3, "zh": 2, "yue": 2, "ko": 3, "th": 3}
 DEFAULT_SHINGLE_CHARS = 4
+ROW_GROUP_TEXTS = 50_000
+"""Read at a time by pre-training."""
 
 
 def run(section: CorpusSection, folder: Path, inputs: Mapping[str, Path]) -> dict:
     source_language, target_language = section.pair.split("-")
-    pairs, texts, rejected, num_read = _read_sources(section.sources)
+    with TextFile(folder / "text.parquet") as texts:
+        pairs, rejected, num_read = _read_sources(section.sources, texts)
     if pairs.is_empty():
         raise In2xError("corpus.sources: no translation pairs were read; a run needs at least one source of pairs")
     settings = FilterSettings(section.min_chars, section.max_chars, section.max_length_ratio)
@@ -44,7 +50,7 @@ def run(section: CorpusSection, folder: Path, inputs: Mapping[str, Path]) -> dic
     set_aside = pairs.filter(split="aside").with_columns(reason=pl.lit("variant of a held-out sentence"))
     rejected = pl.concat([rejected, set_aside.select(REJECTED)])
     pairs = pairs.filter(pl.col("split") != "aside").select(PAIRS)
-    for name, frame in {"pairs": pairs, "text": texts, "rejected": rejected}.items():
+    for name, frame in {"pairs": pairs, "rejected": rejected}.items():
         _write(frame, folder / f"{name}.parquet")
     return {
         "num_read": num_read,
@@ -54,7 +60,7 @@ def run(section: CorpusSection, folder: Path, inputs: Mapping[str, Path]) -> dic
         "largest_group": pairs["group"].value_counts()["count"].max(),
         "domains": count(pairs.filter(split="train"), "domain"),
         "licences": {source.name: source.licence for source in section.sources},
-        "num_text_documents": count(texts, "language"),
+        "num_text_documents": dict(texts.num_documents),
         "highest_similarity_to_training": similarity,
         "test_digest": test_digest(pairs),
     }
@@ -75,11 +81,41 @@ def _write(frame: pl.DataFrame, path: Path) -> None:
         frame.write_parquet(temporary)
 
 
-def _read_sources(sources: tuple[Source, ...]) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame, dict[str, int]]:
-    """All pairs, all monolingual texts, the broken rows, and the number of rows read by source."""
+class TextFile:
+    """text.parquet in the making: a source's texts are written when they have been read, and not kept.
+
+    num_documents: by language.
+    """
+
+    SCHEMA = dict.fromkeys(("id", "language", "text", "origin"), pl.String)
+
+    def __init__(self, path: Path):
+        self.path, self.num_documents, self.closing = path, Counter(), ExitStack()
+
+    def __enter__(self) -> Self:
+        import pyarrow.parquet
+
+        temporary = self.closing.enter_context(atomic(self.path))
+        schema = _as_arrow(pl.DataFrame(schema=self.SCHEMA)).schema
+        self.writer = self.closing.enter_context(pyarrow.parquet.ParquetWriter(temporary, schema, compression="zstd"))
+        return self
+
+    def __exit__(self, *error) -> bool | None:
+        return self.closing.__exit__(*error)
+
+    def add(self, texts: pl.DataFrame) -> None:
+        self.writer.write_table(_as_arrow(texts.select(pl.col(name) for name in self.SCHEMA)), ROW_GROUP_TEXTS)
+        self.num_documents.update(count(texts, "language"))
+
+
+def _as_arrow(frame: pl.DataFrame):
+    return frame.to_arrow(compat_level=pl.CompatLevel.oldest())
+
+
+def _read_sources(sources: tuple[Source, ...], texts: TextFile) -> tuple[pl.DataFrame, pl.DataFrame, dict[str, int]]:
+    """All pairs, the broken rows, and the number of rows read by source; monolingual texts go to their file."""
     string = pl.String
     pairs = [pl.DataFrame(schema={"id": string, "source": string, "target": string, "origin": string})]
-    texts = [pl.DataFrame(schema={"id": string, "language": string, "text": string, "origin": string})]
     broken = [pl.DataFrame(schema=dict.fromkeys(REJECTED, string))]
     num_read = {}
     for source in sources:
@@ -101,10 +137,13 @@ def _read_sources(sources: tuple[Source, ...]) -> tuple[pl.DataFrame, pl.DataFra
                 )
             )
         num_read[source.name] = len(rows)
-        frames, columns = (texts, ("language", "text")) if source.kind == "text" else (pairs, ("source", "target"))
-        frames.append(rows.select("id", *columns, origin=pl.lit(source.name)))
+        rows = rows.with_columns(origin=pl.lit(source.name))
+        if source.kind == "text":
+            texts.add(rows)
+        else:
+            pairs.append(rows.select("id", "source", "target", "origin"))
     num_read = {name: number for name, number in num_read.items() if number}
-    return pl.concat(pairs), pl.concat(texts), pl.concat(broken), num_read
+    return pl.concat(pairs), pl.concat(broken), num_read
 
 
 def _without_repeats(pairs: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:

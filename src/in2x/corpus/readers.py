@@ -113,12 +113,15 @@ def _read_jsonl(source) -> pl.DataFrame:
 
 def _read_parquet(source) -> pl.DataFrame:
     path = Path(source.path)
+    return _from_frame(_parquet(path), dict(zip(("source", "target"), _pair_columns(source), strict=True)), path)
+
+
+def _parquet(path: Path) -> pl.DataFrame:
     check_file(path)
     try:
-        frame = pl.read_parquet(path)
+        return pl.read_parquet(path)
     except pl.exceptions.PolarsError as error:
         raise CorpusError(f"{path}: not a readable parquet file ({_first_line(error)})") from error
-    return _from_frame(frame, _pair_columns(source), path)
 
 
 def _read_moses(source) -> pl.DataFrame:
@@ -157,18 +160,20 @@ def _read_huggingface(source) -> pl.DataFrame:
     except Exception as error:  # the hub client's errors have no common base; only context is added
         where = f"{source.dataset}, split {split!r}"
         raise CorpusError(f"{where}: could not be loaded: {_first_line(error)}") from error
-    return _from_frame(frame, _pair_columns(source), source.dataset)
+    return _from_frame(frame, dict(zip(("source", "target"), _pair_columns(source), strict=True)), source.dataset)
 
 
 def _read_text(source) -> pl.DataFrame:
-    """Monolingual: one line = one document (blank ones are skipped), or objects of JSON with a text field."""
-    path = Path(source.path)
-    if ".jsonl" in path.suffixes:
-        frame = _jsonl(path, {"text": (source.columns or ("text",))[0]})
+    """Monolingual: a document a line (blank ones are skipped); or objects of JSON, or parquet, with a text field."""
+    path, columns = Path(source.path), {"text": (source.columns or ("text",))[0]}
+    if path.suffix == ".parquet":
+        frame = _from_frame(_parquet(path), columns, path)
+    elif ".jsonl" in path.suffixes:
+        frame = _jsonl(path, columns)
     else:
         frame = read_lines(path).filter(pl.col("raw").str.strip_chars() != "").with_columns(text="raw")
     frame = frame.with_columns(language=pl.lit(source.language))
-    return frame.select("language", pl.exclude("language", "document"))
+    return frame.drop("document", strict=False).select("language", pl.exclude("language"))
 
 
 READERS = {
@@ -197,27 +202,30 @@ def _check_column(column: str, found, origin, hint: str = "") -> None:
         raise CorpusError(f"{origin}: no column {column!r}; it has {listed}{nearest(column, found)}{hint}")
 
 
-def _from_frame(frame: pl.DataFrame, columns: tuple[str, str], origin) -> pl.DataFrame:
-    """Columns of a table, plain or inside a struct `translation`; a null text is a broken row."""
+def _from_frame(frame: pl.DataFrame, columns: dict[str, str], origin) -> pl.DataFrame:
+    """Columns of a table, plain or inside a struct `translation`; a null text is a broken row.
+
+    `columns` maps our name to the user's.
+    """
     schema = frame.schema
     nested = schema["translation"] if isinstance(schema.get("translation"), pl.Struct) else pl.Struct({})
     inner = {field.name: field.dtype for field in nested.fields}
     texts = {}
-    for role, column in zip(("source", "target"), columns, strict=True):
+    for role, column in columns.items():
         _check_column(column, schema | inner, origin)
         dtype = schema.get(column, inner.get(column))
         if dtype not in (pl.String, pl.Categorical, pl.Enum):
             raise CorpusError(f"{origin}: column {column!r} holds {dtype}, expected text")
         value = pl.col(column) if column in schema else pl.col("translation").struct.field(column)
         texts[role] = value.cast(pl.String)
-    optional = [name for name in _OPTIONAL if name in schema and name not in columns]
+    optional = [name for name in _OPTIONAL if name in schema and name not in columns.values()]
     return (
         frame.select(**texts, **{name: pl.col(name).cast(pl.String) for name in optional})
         .with_row_index("line", 1)
         .with_columns(
             pl.col("line").cast(pl.Int64),
-            raw=pl.format("{}\t{}", pl.col("source").fill_null("null"), pl.col("target").fill_null("null")),
-            reason=_missing(dict(zip(texts, columns, strict=True))),
+            raw=pl.concat_str([pl.col(role).fill_null("null") for role in columns], separator="\t"),
+            reason=_missing(columns),
         )
     )
 
