@@ -249,17 +249,18 @@ def storage_problem(error: BaseException) -> str | None:
     return words.get(number)
 
 
-def damaged_tables(folders: Iterable[Path]) -> list[Path]:
-    """The parquet files in these folders that can't be opened."""
+def damaged_table(error: BaseException, folders: Iterable[Path]) -> Path | None:
+    """The first parquet file in these folders that can't be opened, where a library of tables has raised this error."""
+    if type(error).__module__.partition(".")[0] not in ("polars", "pyarrow"):
+        return None
     import polars as pl
 
-    damaged = []
     for file in itertools.chain(*(sorted(folder.glob("*.parquet")) for folder in folders)):
         try:
             pl.read_parquet_schema(file)
         except pl.exceptions.PolarsError:
-            damaged.append(file)
-    return damaged
+            return file
+    return None
 
 
 def update_manifest(folder: Path, **values) -> None:

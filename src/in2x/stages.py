@@ -120,13 +120,12 @@ def _at_work(module, section, folder: Path, inputs: Mapping[str, Path]) -> None:
         try:
             results = module.run(section, folder, inputs) or {}
         except Exception as error:
-            if type(error).__module__.partition(".")[0] not in ("polars", "pyarrow"):
+            damaged = artifacts.damaged_table(error, [folder, *inputs.values()])
+            if damaged is None:
                 raise
-            if not (damaged := artifacts.damaged_tables([folder, *inputs.values()])):
-                raise
+            stage = damaged.parent.name
             raise In2xError(
-                f"{damaged[0]}: cut short or damaged ({error}); run the stage {damaged[0].parent.name} again: "
-                f"in2x run RECIPE --from={damaged[0].parent.name}"
+                f"{damaged}: cut short or damaged ({error}); run the stage {stage} again: in2x run RECIPE --from={stage}"
             ) from error
     artifacts.update_manifest(folder, status="complete", results=results)
 
