@@ -125,7 +125,7 @@ def _at_work(module, section, folder: Path, inputs: Mapping[str, Path]) -> None:
                 raise
             stage = damaged.parent.name
             raise In2xError(
-                f"{damaged}: cut short or damaged ({error}); run the stage {stage} again: in2x run RECIPE --from={stage}"
+                f"{damaged}: cut short or damaged ({error}); make it again: in2x run RECIPE --from={stage}"
             ) from error
     artifacts.update_manifest(folder, status="complete", results=results)
 

@@ -90,7 +90,7 @@ def load_held_out(corpus: Path) -> DevSet:
 def make_mixture(model, phase: Phase, section: PretrainSection, data: Data, tokenizer, folder: Path):
     """The phase's mixture, and the names of its groups (in2x.training.groups); `folder` keeps what was selected."""
     weights = with_hub(phase.mixture, phase.replay, data.hub)
-    tables = {name: _table(model, name, phase, section, data, tokenizer, folder) for name in weights}
+    tables = {name: _stream_file(model, name, phase, section, data, tokenizer, folder) for name in weights}
     numbers, names = number_groups({name: pl.scan_ipc(file) for name, file in tables.items()})
     end_id = end_of_text_id(tokenizer)
     columns = {name: read_table(file) for name, file in tables.items()}
@@ -160,13 +160,13 @@ def sample(file: Path, number: int, seed: int, *columns: str) -> pl.DataFrame:
     return pl.DataFrame({name: [table[name][row] for row in chosen] for name in columns or table})
 
 
-def _table(model, name: str, phase: Phase, section: PretrainSection, data: Data, tokenizer, folder: Path) -> Path:
+def _stream_file(model, name: str, phase: Phase, section: PretrainSection, data: Data, tokenizer, folder: Path) -> Path:
     """The file of a stream's documents; with `select`, of those that the model and simple measures find best."""
     file = data.stream(name)
     if not phase.select:
         return file
     chosen = folder / f"selected.{name.replace(':', '.')}.arrow"
-    if not chosen.exists():
+    if not distributed.on_main(chosen.exists):
         pool = sample(file, phase.select.pool_documents, section.seed)
         stream = tokenize(pool, tokenizer, end_of_text_id(tokenizer))
         best = best_documents(model, stream, pool, phase, section, tokenizer.pad_token_id)
