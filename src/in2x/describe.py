@@ -94,7 +94,7 @@ def _host_memory(recipe: Recipe, machine: Machine) -> Iterator[str]:
     size = model_size(recipe.pretrain) if recipe.pretrain else None
     if size and machine.num_devices > 1 and size.num_parameters > 1e9:
         whole = 4 * size.num_parameters / 1e9
-        yield f"note: every process first reads the model into its machine's memory: {whole:,.0f} GB for each device"
+        yield f"note: the main process holds the model in its machine's memory when it is saved: {whole:,.0f} GB"
 
 
 def _memory(stage: StagePlan) -> str:

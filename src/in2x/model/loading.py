@@ -4,6 +4,7 @@ from pathlib import Path
 
 import torch
 from transformers import (
+    AutoConfig,
     AutoModelForCausalLM,
     AutoTokenizer,
     LlamaConfig,
@@ -35,6 +36,11 @@ def load_model(path: str | Path, dtype: str = "float32") -> PreTrainedModel:
     if missing := sorted(report["missing_keys"]):
         raise In2xError(f"{path}: {len(missing)} weights are missing, such as {missing[0]}; get the model again")
     return use_onednn(model)
+
+
+def stored_dtype(path: str | Path) -> str:
+    """What a model's weights are stored in, by its config.json: "float32", "bfloat16" and so on."""
+    return str(AutoConfig.from_pretrained(path).dtype or torch.float32).removeprefix("torch.")
 
 
 def on_device(model: PreTrainedModel) -> PreTrainedModel:
@@ -71,24 +77,23 @@ def make_model(architecture, tokenizer: PreTrainedTokenizerFast) -> PreTrainedMo
 def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, folder: Path, dtype=None) -> None:
     """Write model and tokenizer as a Hugging Face folder, all at once; `dtype` converts the weights ("float16").
 
-    The main process writes, the others wait until it has. Weights that are parted among processes are written whole;
-    an adapter is merged into them, and written beside them to adapter/.
+    The main process writes, the others wait until it has. Weights that are parted among processes are written whole:
+    gathered one by one, into the main process's memory; an adapter is merged into them, and written beside them to
+    adapter/.
     """
     from in2x.training import lora
 
-    state = _state(model)
-    adapter = state if lora.has_adapter(model) else None
-    if adapter:
-        state = lora.merged(state, model)
-    if dtype:
-        state = _converted(state, getattr(torch, dtype))
+    whole = _state(model)
 
     def save() -> None:
+        state = lora.merged(whole, model) if lora.has_adapter(model) else whole
+        if dtype:
+            state = _converted(state, getattr(torch, dtype))
         with atomic(folder) as temporary:
             model.save_pretrained(temporary, state_dict=state)
             tokenizer.save_pretrained(temporary)
-            if adapter:
-                lora.save_adapter(adapter, model, temporary / "adapter")
+            if lora.has_adapter(model):
+                lora.save_adapter(whole, model, temporary / "adapter")
             if dtype:
                 write_json(temporary / "config.json", read_json(temporary / "config.json") | {"dtype": dtype})
 
@@ -96,13 +101,14 @@ def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, folde
 
 
 def _state(model: PreTrainedModel) -> dict[str, torch.Tensor]:
-    """The state of the model, whole; tied weights stay one tensor, so that they are stored once."""
+    """The state of the model, whole in the main process alone; tied weights stay one tensor, to be stored once."""
     gathered: dict[int, torch.Tensor] = {}
     state = {}
     for name, tensor in model.state_dict(keep_vars=True).items():
         if id(tensor) not in gathered:
             plain = tensor.detach()
-            gathered[id(tensor)] = plain.full_tensor() if hasattr(plain, "full_tensor") else plain
+            whole = plain.full_tensor().cpu() if hasattr(plain, "full_tensor") else plain  # all processes must ask
+            gathered[id(tensor)] = whole if distributed.is_main() else whole.new_empty(0)
         state[name] = gathered[id(tensor)]
     return state
 

@@ -19,7 +19,7 @@ from in2x.artifacts import In2xError, atomic, read_json, write_json
 from in2x.evaluation.retention import HeldOut, Sizes, measure
 from in2x.model import rope
 from in2x.model.isolation import refuse_leaks
-from in2x.model.loading import load_model, load_tokenizer, make_model, save_model
+from in2x.model.loading import load_model, load_tokenizer, make_model, save_model, stored_dtype
 from in2x.model.provenance import refuse_contamination
 from in2x.model.tokenizer import train_tokenizer
 from in2x.model.vocabulary import extend_vocabulary
@@ -31,6 +31,8 @@ from in2x.training.metrics import progress_bar
 from in2x.training.phases import Data, load_data, make_held_out, make_mixture, pair_batches, sample, told_apart
 from in2x.training.schedule import factor
 from in2x.training.tables import read_table
+
+BASE_COPY = "base-float32"
 
 
 def run(section: PretrainSection, folder: Path, inputs: Mapping[str, Path]) -> dict:
@@ -71,7 +73,7 @@ def run(section: PretrainSection, folder: Path, inputs: Mapping[str, Path]) -> d
             write_json(phases_file, done)
             loop.save()
     save_model(loop.model, tokenizer, folder / "model")
-    distributed.on_main(lambda: shutil.rmtree(data.folder, ignore_errors=True))
+    distributed.on_main(lambda: [shutil.rmtree(own, ignore_errors=True) for own in (data.folder, folder / BASE_COPY)])
     return done | facts | {"num_parameters": sum(parameter.numel() for parameter in loop.model.parameters())}
 
 
@@ -97,7 +99,8 @@ def _start(section: PretrainSection, data: Data, folder: Path, corpus: Path):
     """Tokenizer, model and facts to begin with: loaded, extended, or made from scratch (the tokenizer is kept)."""
     if section.base:
         refuse_contamination(Path(section.base), corpus)
-        tokenizer, model = load_tokenizer(section.base), load_model(section.base)
+        base = _readable_base(section, folder)
+        tokenizer, model = load_tokenizer(base), load_model(base)
         if not section.vocabulary:
             return tokenizer, model, {}
         refuse_wrong_tokenizer(model, tokenizer, section.base)
@@ -109,6 +112,23 @@ def _start(section: PretrainSection, data: Data, folder: Path, corpus: Path):
         distributed.on_main(lambda: _save_tokenizer(trained, folder / "tokenizer"))
     tokenizer = load_tokenizer(folder / "tokenizer")
     return tokenizer, make_model(section.scratch, tokenizer), {}
+
+
+def _readable_base(section: PretrainSection, folder: Path) -> str | Path:
+    """The base; where its weights are parted, a float32 copy of one in half precision, made by the main process.
+
+    Weights in float32 are mapped from their file, once for all processes of a machine; others each would convert.
+    """
+    if section.sharding == "none" or distributed.world_size() == 1 or stored_dtype(section.base) == "float32":
+        return section.base
+    copy = folder / BASE_COPY
+
+    def make() -> None:
+        if not copy.exists():
+            save_model(load_model(section.base), load_tokenizer(section.base), copy)
+
+    distributed.on_main(make)
+    return copy
 
 
 def _extended(model, tokenizer, settings, data: Data):
