@@ -83,6 +83,8 @@ def two(file, request):
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.count("translate: ") == 1  # the main process alone speaks of the outcome
+    left = {path.name for path in (folder / "pretrain").iterdir()}
+    assert not left & {"streams", "base-float32"}  # what was made for the stage alone
     return folder
 
 

@@ -90,6 +90,21 @@ def test_a_reset_optimizer_begins_anew_and_a_resumed_run_ends_the_same(base, cor
     assert same(weights(tmp_path / "reset"), weights(tmp_path / "resumed"))
 
 
+@pytest.mark.parametrize(("dtype", "sharding", "copied"), [
+    ("float16", "fsdp", True), ("float16", "none", False), ("float32", "fsdp", False),
+])  # fmt: skip
+def test_a_half_base_is_converted_once_where_weights_are_parted(
+    base, tokenizer, tmp_path, monkeypatch, dtype, sharding, copied
+):
+    save_model(load_model(base), tokenizer, tmp_path / "stored", dtype)
+    monkeypatch.setattr(pretrain.distributed, "world_size", lambda: 2)
+    monkeypatch.setattr(pretrain.distributed, "on_main", lambda act: act())
+    found = pretrain._readable_base(section(tmp_path / "stored", sharding=sharding), tmp_path)
+    assert found == (tmp_path / "base-float32" if copied else str(tmp_path / "stored"))
+    for name, tensor in load_file(f"{found}/model.safetensors").items():
+        assert tensor.dtype == (torch.float32 if copied else getattr(torch, dtype)), name
+
+
 def test_rope_contrastive_replay_caps_and_new_pieces_in_one_run(base, corpus, tmp_path):
     long = TWO[1] | {
         "context_tokens": 128, "rope": {"kind": "yarn"}, "mixture": {"switched": 1, "styled": 1}, "replay": 0.25,
