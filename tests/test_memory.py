@@ -109,9 +109,7 @@ def test_muons_step_by_hand(dtype, size):
     section = SftSection(micro_batch_tokens=16, optimizer={"name": "muon"}, dtype=dtype)
     wide = Shape("qwen3", 100, 640, 1728, 3, 4, 2, 16, 2048)
     whole = ModelSize(wide.num_parameters, "a test", wide)
-    found = {
-        machine.device_type: training(section, whole, Load(16, 0, 10), machine) for machine in (ONE, gpus("a10"))
-    }
+    found = {machine.device_type: training(section, whole, Load(16, 0, 10), machine) for machine in (ONE, gpus("a10"))}
     copies = 4 * 640 * 1728 + size * (4 * 640 * 1728 + 2 * 640 * 640)
     for memory in found.values():
         assert memory.moment == "in the optimizer's step"

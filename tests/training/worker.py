@@ -1,6 +1,7 @@
 """What tests/training/test_processes.py has computed by one process and by two, into a folder of results."""
 
 import faulthandler
+import importlib.util
 import json
 import os
 import signal
@@ -27,6 +28,8 @@ CASES = {
     "fsdp-adamw": {"optimizer": "adamw", "sharding": "fsdp", "ema_decay": 0.9},
     "fsdp-muon": {"optimizer": "muon", "sharding": "fsdp", "gradient_checkpointing": True},
 }
+if importlib.util.find_spec("peft"):
+    CASES["fsdp-lora"] = {"optimizer": "adamw", "sharding": "fsdp", "lora": {"rank": 2, "dora": True}}
 
 
 def make_tokenizer():
