@@ -118,21 +118,23 @@ def share(count: int) -> range:
     return range(rank(), count, world_size())
 
 
-def in_turns(items: Sequence[Item], act: Callable[[Item], Found]) -> list[Found]:
-    """act(item) of each, in order: every process sees to its share, and all get all.
+def turns(count: int) -> Iterator[tuple[int, bool]]:
+    """The numbers below `count` that this process sees to, and whether each is its own.
 
-    All take as many turns, and who has no item left repeats one for nothing: weights that are parted among the
-    processes are gathered by all of them together.
+    All processes take as many turns, and who has none left gets another's number, for nothing: weights that are parted
+    among the processes are gathered by all of them together.
     """
-    size, own = world_size(), []
-    for first in range(0, len(items), size):
-        place = first + rank()
-        is_idle = place >= len(items)
-        found = act(items[first if is_idle else place])
-        if not is_idle:
-            own.append(found)
-    parts = gather(own)
-    return [parts[place % size][place // size] for place in range(len(items))]
+    size = world_size()
+    for first in range(0, count, size):
+        is_own = first + rank() < count
+        yield first + rank() if is_own else first, is_own
+
+
+def in_turns(items: Sequence[Item], act: Callable[[Item], Found]) -> list[Found]:
+    """act(item) of each, in order: every process sees to its share, in `turns`, and all get all."""
+    found = [(act(items[place]), is_own) for place, is_own in turns(len(items))]
+    parts = gather([value for value, is_own in found if is_own])
+    return [parts[place % len(parts)][place // len(parts)] for place in range(len(items))]
 
 
 def start() -> None:

@@ -127,15 +127,17 @@ def test_processes_read_a_share_each_and_all_have_all(monkeypatch):
     ids, arrays = list("abcdefg"), [np.full(n + 1, n, np.int32) for n in range(7)]
     order = [6, 0, 3, 2, 5]
     expected = Stream(ids, arrays).documents(order)
-    shares = []
-    for rank in (0, 1):
-        monkeypatch.setattr(distributed, "share", lambda count, rank=rank: range(rank, count, 2))
-        monkeypatch.setattr(distributed, "gather", lambda own: shares.append(own) or [own])
+    parts = []
+    monkeypatch.setattr(distributed, "world_size", lambda: 2)
+    for rank, read in ((0, [6, 3, 5]), (1, [0, 2, 5])):  # five of them: the second has none left, and repeats one
+        monkeypatch.setattr(distributed, "rank", lambda rank=rank: rank)
+        monkeypatch.setattr(distributed, "gather", lambda own: parts.append(own) or [own, own])
         monkeypatch.setattr(Watched, "read", [])
         with contextlib.suppress(IndexError):  # the other half is not there yet
             Stream(ids, Watched(arrays)).documents(order)
-        assert Watched.read == order[rank::2]
-    monkeypatch.setattr(distributed, "gather", lambda own: shares)
+        assert Watched.read == read
+    assert [len(part) for part in parts] == [3, 2]
+    monkeypatch.setattr(distributed, "gather", lambda own: parts)
     found = Stream(ids, arrays).documents(order)
     assert [document.id for document in found] == [document.id for document in expected] == list("gadcf")
     assert all(np.array_equal(one.token_ids, other.token_ids) for one, other in zip(found, expected, strict=True))

@@ -4,6 +4,7 @@ Several processes compute a share each, in step, and all get the same.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,7 +13,7 @@ import torch
 from in2x import distributed
 from in2x.model.logprobs import cross_entropy_sum, token_nats
 from in2x.training.batches import micro_batches
-from in2x.training.packing import Document, owners, pack
+from in2x.training.packing import Document, Rows, owners, pack
 
 
 @dataclass(frozen=True)
@@ -37,10 +38,26 @@ def token_losses(
     model.eval()
     numbered = [replace(document, id=str(number)) for number, document in enumerate(documents)]
     rows = pack(numbered, context_tokens, pad_token_id)
-    batches = list(micro_batches(rows, micro_batch_tokens))
-    nats = distributed.in_turns(batches, lambda batch: token_nats(model, batch).double().cpu().numpy())
     mask_NT = rows.loss_mask
-    return TokenLosses(np.concatenate([*nats, []]), owners(rows)[mask_NT], rows.position_ids[mask_NT])
+    nats_N = row_nats(model, rows, micro_batch_tokens)
+    return TokenLosses(nats_N, owners(rows)[mask_NT], rows.position_ids[mask_NT])
+
+
+def row_nats(model, rows: Rows, micro_batch_tokens: int, advance: Callable[[int], None] = lambda number: None):
+    """The loss of every token in the rows' loss masks, in nats, float64; `advance` is told of rows that are done.
+
+    The values go into one array: small ones, kept between the large ones that come and go, would keep the allocator
+    from using the room of these again.
+    """
+    batches = list(micro_batches(rows, micro_batch_tokens))
+    ends = np.cumsum([int(batch["loss_mask"].sum()) for batch in batches], dtype=int)
+    nats_N = np.zeros(ends[-1] if len(ends) else 0)
+    for place, is_own in distributed.turns(len(batches)):
+        found_N = token_nats(model, batches[place]).cpu()
+        if is_own:
+            nats_N[ends[place] - len(found_N) : ends[place]] = found_N
+        advance(len(batches[place]["input_ids"]) * distributed.world_size())
+    return sum(distributed.gather(nats_N))
 
 
 @torch.inference_mode()

@@ -172,14 +172,14 @@ def _fill_logprobs(into_BT: torch.Tensor, model, rollouts: Rollouts, micro_batch
     """Fill in what the model gives the completions' tokens; several processes do a share each, in step."""
     model.eval()
     parts = _micro_batches(rollouts, torch.arange(len(rollouts)), micro_batch_tokens)
-
-    def logprobs(part: tuple[torch.Tensor, dict]) -> torch.Tensor:
-        rows, extra = part
+    for place, is_own in distributed.turns(len(parts)):
+        rows, extra = parts[place]
         batch = {name: tensor.to(model.device) for name, tensor in (_columns(rollouts, rows) | extra).items()}
-        return _policy_logprobs(model, batch, rollouts.temperature)[0].cpu()
-
-    for (rows, _), found_BT in zip(parts, distributed.in_turns(parts, logprobs), strict=True):
-        into_BT[rows, : found_BT.shape[1]] = found_BT
+        found_BT = _policy_logprobs(model, batch, rollouts.temperature)[0]
+        if is_own:
+            into_BT[rows, : found_BT.shape[1]] = found_BT.cpu()
+    if distributed.world_size() > 1:
+        into_BT.copy_(sum(distributed.gather(into_BT)))
 
 
 def _micro_batches(rollouts: Rollouts, rows: torch.Tensor, budget: int) -> list[tuple[torch.Tensor, dict]]:

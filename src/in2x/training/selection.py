@@ -11,9 +11,7 @@ import numpy as np
 import polars as pl
 import torch
 
-from in2x import distributed
-from in2x.model.logprobs import token_nats
-from in2x.training.batches import micro_batches
+from in2x.evaluation.perplexity import row_nats
 from in2x.training.metrics import progress_bar
 from in2x.training.packing import owners, pack
 from in2x.training.streams import Stream
@@ -48,15 +46,8 @@ def document_nats(model, stream: Stream, context_tokens: int, micro_batch_tokens
     documents = stream.documents(range(len(stream.ids)))
     numbered = [replace(document, id=str(number)) for number, document in enumerate(documents)]
     rows = pack(numbered, context_tokens, pad_token_id)
-    owners_NT = owners(rows)
-    batches = list(micro_batches(rows, micro_batch_tokens))
-    with progress_bar("scoring documents", len(batches)) as bar:
-
-        def nats(batch: dict) -> np.ndarray:
-            bar.advance(distributed.world_size())
-            return token_nats(model, batch).double().cpu().numpy()
-
-        nats_N = np.concatenate([*distributed.in_turns(batches, nats), []])
-    owner_N = owners_NT[rows.loss_mask]
+    with progress_bar("scoring documents", len(rows)) as bar:
+        nats_N = row_nats(model, rows, micro_batch_tokens, bar.advance)
+    owner_N = owners(rows)[rows.loss_mask]
     totals, counts = (np.bincount(owner_N, weights, len(documents)) for weights in (nats_N, None))
     return totals / np.maximum(counts, 1)
