@@ -22,8 +22,8 @@ RUNTIME_BYTES = {
     "corpus": 0.8e9, "pretrain": 1.06e9, "instruct": 1.4e9, "sft": 0.64e9, "reward": 0.65e9, "rl": 0.4e9,
     "merge": 0.4e9, "translate": 0.5e9, "evaluate": 0.6e9, "report": 0.6e9,
 }  # fmt: skip
-"""On a processor, beside models: measured with Tatoeba's 200,000 pairs, each stage in a process of its own; but instruct
-after pre-training, in a run of all stages, where what that one held is not given back."""
+"""On a processor, beside models: measured with Tatoeba's 200,000 pairs, each stage in a process of its own. Instruct's
+is that after pre-training, in a run of all stages: what that one held is not given back."""
 
 
 def memory_of(recipe: Recipe, name: str, size: ModelSize | None, machine: Machine) -> Memory | None:
