@@ -78,7 +78,7 @@ def _with_ids(frame: pl.DataFrame, name: str) -> pl.DataFrame:
 
 def _read_tsv(source) -> pl.DataFrame:
     """Tab-separated, without quoting; a header, unless both columns are indices, which count from 0."""
-    path, columns = Path(source.path), _pair_columns(source)
+    path, columns = Path(source.path), list(_pair_columns(source).values())
     lines = read_lines(path)
     count = pl.col("fields").list.len()
     if all(column.isdigit() for column in columns):
@@ -108,12 +108,12 @@ def _read_tsv(source) -> pl.DataFrame:
 
 def _read_jsonl(source) -> pl.DataFrame:
     """One JSON object a line; the columns may also lie in an object `translation`, as on the hub."""
-    return _jsonl(Path(source.path), dict(zip(("source", "target"), _pair_columns(source), strict=True)))
+    return _jsonl(Path(source.path), _pair_columns(source))
 
 
 def _read_parquet(source) -> pl.DataFrame:
     path = Path(source.path)
-    return _from_frame(_parquet(path), dict(zip(("source", "target"), _pair_columns(source), strict=True)), path)
+    return _from_frame(_parquet(path), _pair_columns(source), path)
 
 
 def _parquet(path: Path) -> pl.DataFrame:
@@ -160,7 +160,7 @@ def _read_huggingface(source) -> pl.DataFrame:
     except Exception as error:  # the hub client's errors have no common base; only context is added
         where = f"{source.dataset}, split {split!r}"
         raise CorpusError(f"{where}: could not be loaded: {_first_line(error)}") from error
-    return _from_frame(frame, dict(zip(("source", "target"), _pair_columns(source), strict=True)), source.dataset)
+    return _from_frame(frame, _pair_columns(source), source.dataset)
 
 
 def _read_text(source) -> pl.DataFrame:
@@ -189,11 +189,12 @@ READERS = {
 # --- columns ----------------------------------------------------------------------------------------------
 
 
-def _pair_columns(source) -> tuple[str, str]:
+def _pair_columns(source) -> dict[str, str]:
+    """What the user calls the source and the target column, by our name."""
     columns = tuple(source.columns or ("source", "target"))
     if len(columns) != 2:
         raise CorpusError(f"{source.name}: `columns` has {len(columns)} names; expected source and target")
-    return columns
+    return dict(zip(("source", "target"), columns, strict=True))
 
 
 def _check_column(column: str, found, origin, hint: str = "") -> None:

@@ -100,15 +100,16 @@ def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, folde
     distributed.on_main(save)
 
 
-def _state(model: PreTrainedModel) -> dict[str, torch.Tensor]:
+def _state(model: PreTrainedModel) -> dict[str, torch.Tensor | None]:
     """The state of the model, whole in the main process alone; tied weights stay one tensor, to be stored once."""
-    gathered: dict[int, torch.Tensor] = {}
+    from in2x.training.sharding import whole
+
+    gathered: dict[int, torch.Tensor | None] = {}
     state = {}
     for name, tensor in model.state_dict(keep_vars=True).items():
         if id(tensor) not in gathered:
-            plain = tensor.detach()
-            whole = plain.full_tensor().cpu() if hasattr(plain, "full_tensor") else plain  # all processes must ask
-            gathered[id(tensor)] = whole if distributed.is_main() else whole.new_empty(0)
+            found = whole(tensor.detach())  # all processes must ask for it
+            gathered[id(tensor)] = found.cpu() if distributed.is_main() else None
         state[name] = gathered[id(tensor)]
     return state
 
