@@ -272,8 +272,6 @@ class Loop:
 
     def save(self) -> None:
         """Write weights, optimizer, random state and position to folder/checkpoint, all at once, from all processes."""
-        if self.shards:
-            self.shards.part()
         position = {"step": self.step, "tokens": self.tokens, "best": self.best, "data": self.data_position}
         with self.averaged(False):
             checkpoint = checkpoints.Checkpoint(
@@ -292,8 +290,6 @@ class Loop:
             return False
         self.best = {name: value}
         with self.averaged():
-            if self.shards:
-                self.shards.part()
             weights = checkpoints.weights_of(self.model, checkpoints.names_of(self.model))
             found = {"step": self.step, "measure": name, "value": value}
             distributed.on_main(lambda: checkpoints.write_best(self.folder, self.model, weights, found))
@@ -301,8 +297,6 @@ class Loop:
 
     def use_best(self) -> None:
         """Make what `keep_best` has kept the model, after the last step: no mean takes its place any more."""
-        if self.shards:
-            self.shards.part()
         checkpoints.restore_best(self.model, self.folder)
         self.averages = None
 
